@@ -1,0 +1,9 @@
+//! Meridian: 64-bit, time-ordered ids that stay unique through any pause, partition, crash or clock jump.
+//!
+//! The modules stand in reading order, and imports point strictly up this list (`tests/architecture.rs` holds the
+//! layers). `docs/ARCHITECTURE.md` has the picture.
+
+// Layer 0: words and tools.
+pub mod id;
+// Layer 1: the valid fleet, the only reader of clocks.
+pub mod topology;

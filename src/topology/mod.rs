@@ -1,0 +1,119 @@
+//! A valid fleet: what the manifest says once every rule holds. Parse once, then trust the type.
+
+use crate::id::Layout;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The whole fleet of one manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topology {
+    /// SHA-256 of the manifest's bytes, in hex: equal to `sha256sum FILE`.
+    pub digest: String,
+    pub fleet: String,
+    /// The manifest's epoch, in milliseconds since 1970 (all timestamps of ids and leases count from here).
+    pub epoch_unix_ms: i64,
+    /// The epoch as the manifest spells it (RFC 3339).
+    pub epoch: String,
+    pub layout: Layout,
+    pub pools: Pools,
+    pub dns: Dns,
+    pub health: Health,
+    pub lease: Lease,
+    pub limits: Limits,
+    /// In the manifest's order.
+    pub regions: Vec<Region>,
+}
+
+/// Which slots are asked for by number and which are handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pools {
+    pub fixed: RangeInclusive<u16>,
+    pub dynamic: RangeInclusive<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    pub name: String,
+    pub ttl: Duration,
+    pub floating_ttl: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub unhealthy_threshold: u32,
+    pub healthy_threshold: u32,
+    /// `None`: switched off, by name, in the manifest.
+    pub response_time_ms: Option<u64>,
+    pub clock_drift_ms: Option<u64>,
+    pub ntp_synchronized: bool,
+}
+
+/// The numbers of the lease, see docs/PROTOCOL.md.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub session: Duration,
+    pub window: Duration,
+    pub first_window: Duration,
+    pub max_wait: Duration,
+    pub max_borrow: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub ids_per_request: u32,
+    pub in_flight: usize,
+    pub connections: usize,
+    pub body_bytes: usize,
+    pub header_bytes: usize,
+    pub header_time: Duration,
+    pub idle: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Region {
+    pub name: String,
+    pub datacenter: u16,
+    /// Relative weight.
+    pub traffic: f64,
+    pub workers: Workers,
+    /// Where its load goes while it is down: region and relative weight.
+    pub spill: Vec<(String, f64)>,
+    /// Who takes it all when nobody of the spill set lives, nearest first.
+    pub order: Vec<String>,
+    /// `None`: any; else the zone its load never leaves.
+    pub residency: Option<String>,
+    pub zookeeper: String,
+    pub endpoint: String,
+    pub addresses: Vec<IpAddr>,
+    /// CIDR blocks of the clients whose nearest region this is.
+    pub networks: Vec<String>,
+    pub latitude: f64,
+    pub longitude: f64,
+    pub cloud: Cloud,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workers {
+    /// How many slots the region may hold at once, static ones included.
+    pub quota: u16,
+    pub fixed: u16,
+    /// Replaces `quota` while the region carries a neighbour.
+    pub surge: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cloud {
+    pub provider: String,
+    pub region: String,
+    pub zones: Vec<String>,
+    pub cidr: String,
+}
+
+impl Topology {
+    pub fn region(&self, name: &str) -> Option<&Region> {
+        self.regions.iter().find(|region| region.name == name)
+    }
+}
