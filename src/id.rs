@@ -4,10 +4,12 @@
 //! overflows into the timestamp. An id is a tick with the worker's bits spliced between its two halves, so a run of
 //! ticks inside one millisecond is a run of consecutive ids, and nothing longer is.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Milliseconds since the epoch of the manifest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Millis(pub u64);
 
 impl Millis {

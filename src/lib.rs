@@ -7,3 +7,5 @@
 pub mod id;
 // Layer 1: the valid fleet, the only reader of clocks.
 pub mod topology;
+// Layer 2: the right to issue.
+pub mod lease;
