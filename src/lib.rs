@@ -4,8 +4,15 @@
 //! layers). `docs/ARCHITECTURE.md` has the picture.
 
 // Layer 0: words and tools.
+pub mod atomic;
 pub mod id;
 // Layer 1: the valid fleet, the only reader of clocks.
+pub mod clock;
 pub mod topology;
 // Layer 2: the right to issue.
 pub mod lease;
+// Layer 3: made from the lease.
+pub mod generator;
+pub mod health;
+// Layer 4: the one door to ids.
+pub mod issuer;

@@ -1,0 +1,164 @@
+//! The only reader of any clock. Everybody else is handed a [`Now`] or a [`Reading`].
+//!
+//! Clocks are read through libc, so that libfaketime can lie to one process in a test.
+
+mod credible;
+mod kernel;
+
+pub use credible::{Anchor, Credible, Reading, STEP_US, Verdict};
+pub use kernel::{KernelState, kernel_state};
+
+use crate::id::Millis;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// A reading of the credible clock, in microseconds since the manifest's epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// `V`: the highest credible wall time; where timestamps start. Never goes back.
+    pub credible_us: u64,
+    /// `P`: `V` plus the time since it last moved; what paces a request while the wall clock stands.
+    pub pace_us: u64,
+    /// Time since boot, suspended time included: the one clock nobody sets.
+    pub boot_us: u64,
+}
+
+impl Now {
+    pub fn credible(&self) -> Millis {
+        Millis(self.credible_us / 1_000)
+    }
+}
+
+/// How often REALTIME is compared with BOOTTIME. Between two looks time goes on at BOOTTIME's pace.
+pub const SAMPLE_EVERY: Duration = Duration::from_millis(50);
+
+/// `standing_us` in the atomic: the wall clock is followed.
+const FOLLOWING: i64 = i64::MIN;
+
+/// The process's clock. Readers on the hot path do one BOOTTIME read and two relaxed loads.
+#[derive(Debug)]
+pub struct Clock {
+    epoch_unix_us: i64,
+    offset_us: AtomicI64,
+    standing_us: AtomicI64,
+    credible: Mutex<Credible>,
+}
+
+impl Clock {
+    /// `epoch_unix_ms`: the manifest's epoch, since 1970.
+    pub fn start(epoch_unix_ms: i64) -> Clock {
+        let credible = Credible::new(read());
+        let anchor = credible.anchor();
+        Clock {
+            epoch_unix_us: epoch_unix_ms * 1_000,
+            offset_us: AtomicI64::new(anchor.offset_us),
+            standing_us: AtomicI64::new(anchor.standing_us.unwrap_or(FOLLOWING)),
+            credible: Mutex::new(credible),
+        }
+    }
+
+    /// A torn pair (offset of one observation, standing of the next) is harmless: it misplaces one reading by one step
+    /// that is credible either way.
+    pub fn now(&self) -> Now {
+        let boot_us = boot_us();
+        let standing_us = match self.standing_us.load(Relaxed) {
+            FOLLOWING => None,
+            standing => Some(standing),
+        };
+        let anchor = Anchor { offset_us: self.offset_us.load(Relaxed), standing_us };
+        Now {
+            credible_us: self.since_epoch(anchor.credible_us(boot_us)),
+            pace_us: self.since_epoch(anchor.pace_us(boot_us)),
+            boot_us: boot_us.max(0) as u64,
+        }
+    }
+
+    /// Compares REALTIME with BOOTTIME; called every [`SAMPLE_EVERY`].
+    pub fn observe(&self) -> Verdict {
+        self.fold(|credible, reading| credible.observe(reading))
+    }
+
+    /// A second source vouches for REALTIME as it is now.
+    pub fn confirm(&self) {
+        self.fold(|credible, reading| credible.confirm(reading));
+    }
+
+    /// See [`Credible::start_earlier`].
+    pub fn start_earlier(&self, by: Duration) {
+        self.fold(|credible, _| credible.start_earlier(by.as_micros() as i64));
+    }
+
+    /// How far REALTIME is from what this process believes, in milliseconds (positive: ahead).
+    pub fn deviation_ms(&self) -> f64 {
+        let credible = self.credible.lock().expect("no holder of this lock panics");
+        credible.deviation_us(read()) as f64 / 1_000.0
+    }
+
+    /// Milliseconds since the epoch of a wall clock time since 1970.
+    pub fn millis_of(&self, unix_ms: i64) -> Millis {
+        Millis((unix_ms - self.epoch_unix_us / 1_000).max(0) as u64)
+    }
+
+    /// Wall clock time since 1970 of a timestamp.
+    pub fn unix_ms_of(&self, at: Millis) -> i64 {
+        at.0 as i64 + self.epoch_unix_us / 1_000
+    }
+
+    fn fold<T>(&self, change: impl FnOnce(&mut Credible, Reading) -> T) -> T {
+        let mut credible = self.credible.lock().expect("no holder of this lock panics");
+        let result = change(&mut credible, read());
+        let anchor = credible.anchor();
+        self.offset_us.store(anchor.offset_us, Relaxed);
+        self.standing_us.store(anchor.standing_us.unwrap_or(FOLLOWING), Relaxed);
+        result
+    }
+
+    fn since_epoch(&self, unix_us: i64) -> u64 {
+        (unix_us - self.epoch_unix_us).max(0) as u64
+    }
+}
+
+/// REALTIME, raw, in microseconds since 1970: for people and for measuring offsets, never for ids.
+pub fn real_us() -> i64 {
+    clock_us(libc::CLOCK_REALTIME)
+}
+
+/// Microseconds since boot, suspended time included.
+pub fn boot_us() -> i64 {
+    clock_us(libc::CLOCK_BOOTTIME)
+}
+
+/// REALTIME as RFC 3339, for payloads people read.
+pub fn timestamp() -> String {
+    rfc3339(real_us() / 1_000)
+}
+
+/// Milliseconds since 1970 as RFC 3339 with milliseconds.
+pub fn rfc3339(unix_ms: i64) -> String {
+    match jiff::Timestamp::from_millisecond(unix_ms) {
+        Ok(timestamp) => format!("{timestamp:.3}"),
+        Err(_) => format!("{unix_ms} ms since 1970"),
+    }
+}
+
+/// Both clocks, read close together: a reading the scheduler tore apart is taken again.
+fn read() -> Reading {
+    for _ in 0..3 {
+        let before = boot_us();
+        let real_us = real_us();
+        let after = boot_us();
+        if after - before < 200 {
+            return Reading { real_us, boot_us: before + (after - before) / 2 };
+        }
+    }
+    Reading { real_us: real_us(), boot_us: boot_us() }
+}
+
+fn clock_us(id: libc::clockid_t) -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is valid for the call; these clock ids exist on every Linux this runs on.
+    let result = unsafe { libc::clock_gettime(id, &mut time) };
+    assert_eq!(result, 0, "clock_gettime({id})");
+    time.tv_sec * 1_000_000 + time.tv_nsec / 1_000
+}

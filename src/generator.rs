@@ -1,0 +1,209 @@
+//! The pace of a grant: which ticks a request gets now, and how long it must wait before it may show them.
+//!
+//! Ids never run ahead of time by more than the bound, and a request that does run ahead waits for the clock; it never
+//! spins. Readings of the clock come in as arguments: this file reads none.
+
+use crate::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::clock::Now;
+use crate::id::{Layout, Millis, Origin, Tick};
+use crate::lease::grant::{Grant, Ticks};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Milliseconds that passed while the process was descheduled may be filled this far behind the clock, but only while
+/// requests are waiting for it: otherwise the granularity of timers would cost half of the format's rate.
+const BACKFILL_MS: u64 = 10;
+
+/// Gives out the ticks of one grant.
+#[derive(Debug)]
+pub struct Generator {
+    grant: Arc<Grant>,
+    max_wait: Duration,
+    born_us: u64,
+    /// The latest millisecond any request had to wait for: tells saturation.
+    waited_for: AtomicU64,
+}
+
+/// Ticks for one request, and the wait it owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub ticks: Ticks,
+    /// How long until the clock reaches the last of them.
+    pub wait: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// At the ceiling, or sealed.
+    #[error("the lease does not reach far enough")]
+    Spent,
+    /// Serving this would run further ahead of the clock than allowed.
+    #[error("the worker is {0:?} too far ahead of the clock")]
+    Ahead(Duration),
+}
+
+impl Generator {
+    /// `max_wait`: how far ahead of the clock a request may run.
+    pub fn new(grant: Arc<Grant>, max_wait: Duration, now: Now) -> Generator {
+        Generator { grant, max_wait, born_us: now.boot_us, waited_for: AtomicU64::new(0) }
+    }
+
+    pub fn origin(&self) -> Origin {
+        self.grant.origin()
+    }
+
+    pub fn layout(&self) -> Layout {
+        self.grant.layout()
+    }
+
+    pub fn grant(&self) -> &Arc<Grant> {
+        &self.grant
+    }
+
+    /// Takes `n` ids' worth of ticks: all or nothing.
+    pub fn take(&self, now: Now, n: u32) -> Result<Taken, Refusal> {
+        let layout = self.grant.layout();
+        let n = u64::from(n.max(1));
+        let pace_us = self.pace_us(now);
+        let saturated = self.waited_for.load(Relaxed) + BACKFILL_MS > pace_us / 1_000;
+        let from = Millis(now.credible().0.saturating_sub(if saturated { BACKFILL_MS } else { 0 }));
+        let from = layout.tick(from);
+
+        let last = Tick(self.grant.position().0.max(from.0) + n - 1);
+        let ahead = wait_until(layout, last, pace_us);
+        if ahead > self.max_wait {
+            return Err(Refusal::Ahead(ahead - self.max_wait));
+        }
+        let ticks = self.grant.take(from, n).map_err(|_| Refusal::Spent)?;
+        // Requests racing past the check above overshoot it by at most what runs at once; the wait below stays honest.
+        let last = Tick(ticks.to.0 - 1);
+        let wait = wait_until(layout, last, pace_us);
+        if !wait.is_zero() {
+            self.waited_for.fetch_max(layout.millis(last).0, Relaxed);
+        }
+        Ok(Taken { ticks, wait })
+    }
+
+    /// A floor ahead of the clock (a borrowed slot) is paced like a clock that stands: from the floor, by time passed.
+    fn pace_us(&self, now: Now) -> u64 {
+        now.pace_us.max(self.grant.floor().0 * 1_000 + now.boot_us.saturating_sub(self.born_us))
+    }
+}
+
+fn wait_until(layout: Layout, last: Tick, pace_us: u64) -> Duration {
+    Duration::from_micros((layout.millis(last).0 * 1_000).saturating_sub(pace_us))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SNOWFLAKE64;
+    use proptest::prelude::*;
+
+    fn generator(floor: u64, ceiling: u64) -> Generator {
+        let origin = Origin { datacenter: 0, worker: 16 };
+        let grant = Grant::new(SNOWFLAKE64, origin, Millis(floor), Millis(ceiling));
+        Generator::new(Arc::new(grant), Duration::from_secs(1), at(floor))
+    }
+
+    /// All three clocks agree.
+    fn at(ms: u64) -> Now {
+        Now { credible_us: ms * 1_000, pace_us: ms * 1_000, boot_us: ms * 1_000 }
+    }
+
+    fn first_ms(taken: &Taken) -> u64 {
+        SNOWFLAKE64.millis(taken.ticks.from).0
+    }
+
+    #[test]
+    fn one_id_never_waits() {
+        let taken = generator(1_000, 9_000).take(at(1_500), 1).unwrap();
+        assert_eq!((first_ms(&taken), taken.wait), (1_500, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_million_ids_are_one_wait_of_244_ms() {
+        let taken = generator(1_000, 9_000).take(at(1_500), 1_000_000).unwrap();
+        assert_eq!(taken.wait, Duration::from_millis(1_000_000 / 4_096));
+    }
+
+    #[test]
+    fn beyond_the_bound_is_refused_with_how_long() {
+        let generator = generator(1_000, 9_000);
+        for _ in 0..4 {
+            generator.take(at(1_500), 1_000_000).unwrap();
+        }
+        assert_eq!(generator.take(at(1_500), 1_000_000), Err(Refusal::Ahead(Duration::from_millis(220))));
+        assert!(generator.take(at(1_500), 1).is_ok(), "small requests still fit");
+        assert!(generator.take(at(1_720), 1_000_000).is_ok());
+    }
+
+    #[test]
+    fn near_the_ceiling_is_spent() {
+        let generator = generator(1_000, 1_100);
+        assert_eq!(generator.take(at(1_050), 1_000_000), Err(Refusal::Spent));
+        assert!(generator.take(at(1_050), 1).is_ok());
+        assert_eq!(generator.take(at(1_100), 1), Err(Refusal::Spent));
+    }
+
+    #[test]
+    fn under_saturation_missed_milliseconds_are_filled_at_most_ten_back() {
+        let generator = generator(1_000, 90_000);
+        let taken = generator.take(at(2_000), 3 * 4_096).unwrap();
+        assert_eq!(taken.wait, Duration::from_millis(2));
+        // The caller slept 2 ms and was woken 5 ms late: 2003..2007 are still there.
+        assert_eq!(first_ms(&generator.take(at(2_007), 1).unwrap()), 2_003);
+        // Much later nobody waits any more: no filling.
+        assert_eq!(first_ms(&generator.take(at(2_500), 1).unwrap()), 2_500);
+    }
+
+    #[test]
+    fn unsaturated_ids_carry_the_present() {
+        let generator = generator(1_000, 90_000);
+        for ms in 2_000..2_050 {
+            assert_eq!(first_ms(&generator.take(at(ms), 1).unwrap()), ms);
+        }
+    }
+
+    #[test]
+    fn a_standing_clock_stalls_nobody() {
+        let generator = generator(1_000, 90_000);
+        // The wall clock was set back 5 s: V stands, P goes on. 10,000 ids/s for 5 s.
+        for ms in 0..5_000u64 {
+            let now = Now { credible_us: 2_000_000, pace_us: (2_000 + ms) * 1_000, boot_us: (2_000 + ms) * 1_000 };
+            assert_eq!(generator.take(now, 10).unwrap().wait, Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn a_borrowed_floor_is_paced_by_time_passed() {
+        let generator = generator(50_000, 90_000);
+        let start = Now { credible_us: 0, pace_us: 0, boot_us: 50_000_000 };
+        assert_eq!(generator.take(start, 4_096).unwrap().wait, Duration::ZERO);
+        assert_eq!(generator.take(start, 4_096).unwrap().wait, Duration::from_millis(1));
+        let later = Now { boot_us: 50_001_000, ..start };
+        assert_eq!(generator.take(later, 1).unwrap().wait, Duration::from_millis(1));
+    }
+
+    proptest! {
+        /// Whatever the clock does, what is given rises strictly, stays in the grant and within the bound.
+        #[test]
+        fn ids_rise_whatever_the_clock_does(steps in prop::collection::vec((0u64..20_000, 0u64..20_000, 1u32..20_000), 1..200)) {
+            let generator = generator(5_000, 15_000);
+            let mut last = 0;
+            let mut boot_us = 5_000_000;
+            for (v, p, n) in steps {
+                boot_us += 100;
+                let now = Now { credible_us: v * 1_000, pace_us: p.max(v) * 1_000, boot_us };
+                if let Ok(taken) = generator.take(now, n) {
+                    prop_assert!(taken.ticks.from.0 >= last);
+                    prop_assert_eq!(taken.ticks.to.0 - taken.ticks.from.0, u64::from(n));
+                    prop_assert!(taken.ticks.from >= SNOWFLAKE64.tick(Millis(5_000)));
+                    prop_assert!(taken.ticks.to <= SNOWFLAKE64.tick(Millis(15_000)));
+                    prop_assert!(taken.wait <= Duration::from_secs(1));
+                    last = taken.ticks.to.0;
+                }
+            }
+        }
+    }
+}

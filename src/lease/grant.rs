@@ -1,0 +1,162 @@
+//! The right to issue, as a value: nobody can make an id without holding one.
+//!
+//! A grant is one worker's counter and the ceiling it may reach. What lies in `[floor, ceiling)` belongs to this grant
+//! **for ever**: using it asks neither a clock nor the coordination service. Only the keeper makes a grant, raises its
+//! ceiling or seals it, and it never does the first two after the third.
+
+use crate::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::id::{Layout, Millis, Origin, Tick};
+
+/// Set in the counter by `seal`: above every ceiling, so that each later caller sees "spent".
+const SEALED: u64 = 1 << 63;
+
+/// One worker's exclusive, eternal right to the ticks from its floor to its ceiling.
+///
+/// Why relaxed atomics are enough: all read-modify-writes of one word have one order, in which every `fetch_add` takes
+/// ticks nobody else takes; and the ceiling is loaded *before* the counter moves and only ever raised, so what a caller
+/// gets lies below a ceiling that was granted. `tests/loom.rs` explores every interleaving.
+#[derive(Debug)]
+pub struct Grant {
+    layout: Layout,
+    origin: Origin,
+    floor: Millis,
+    counter: AtomicU64,
+    ceiling: AtomicU64,
+}
+
+/// Ticks `[from, to)`, given to one caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticks {
+    pub from: Tick,
+    pub to: Tick,
+}
+
+/// The grant is at its ceiling, too near to it for this request, or sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent;
+
+impl Grant {
+    pub(crate) fn new(layout: Layout, origin: Origin, floor: Millis, ceiling: Millis) -> Grant {
+        Grant {
+            layout,
+            origin,
+            floor,
+            counter: AtomicU64::new(layout.tick(floor).0),
+            ceiling: AtomicU64::new(layout.tick(ceiling).0),
+        }
+    }
+
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The first timestamp of this grant: the ceiling its predecessor left.
+    pub fn floor(&self) -> Millis {
+        self.floor
+    }
+
+    /// The first timestamp that is not granted.
+    pub fn ceiling(&self) -> Millis {
+        self.layout.millis(Tick(self.ceiling.load(Relaxed)))
+    }
+
+    pub fn is_sealed(&self) -> bool {
+        self.counter.load(Relaxed) & SEALED != 0
+    }
+
+    /// The next tick that would be given, not below the floor nor above the ceiling.
+    pub fn position(&self) -> Tick {
+        let ceiling = self.ceiling.load(Relaxed);
+        Tick((self.counter.load(Relaxed) & !SEALED).min(ceiling))
+    }
+
+    /// Takes `n` ticks, none below `from`. All of them or none: what a race pushes over the ceiling is thrown away.
+    pub fn take(&self, from: Tick, n: u64) -> Result<Ticks, Spent> {
+        let ceiling = self.ceiling.load(Relaxed);
+        let counter = self.counter.load(Relaxed);
+        if counter.max(from.0).saturating_add(n) > ceiling {
+            return Err(Spent); // also a clock past the ceiling: it must not push the counter on
+        }
+        if counter < from.0 {
+            self.counter.fetch_max(from.0, Relaxed);
+        }
+        let first = self.counter.fetch_add(n, Relaxed);
+        if first.saturating_add(n) > ceiling {
+            return Err(Spent);
+        }
+        Ok(Ticks { from: Tick(first), to: Tick(first + n) })
+    }
+
+    /// Publishes a higher ceiling that a successful conditional write has granted. Never lowers it.
+    pub(crate) fn raise(&self, ceiling: Millis) {
+        debug_assert!(!self.is_sealed(), "a ceiling published after the seal could be used past the mark");
+        self.ceiling.fetch_max(self.layout.tick(ceiling).0, Relaxed);
+    }
+
+    /// Ends the grant for good and tells its exact high-water mark: no caller, before or after, gets a tick at or above
+    /// it. In whole milliseconds, rounded up, so the next holder may start there.
+    pub(crate) fn seal(&self) -> Millis {
+        let counter = self.counter.fetch_or(SEALED, Relaxed) & !SEALED;
+        let ceiling = self.ceiling.load(Relaxed);
+        self.layout.millis_rounded_up(Tick(counter.min(ceiling)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SNOWFLAKE64;
+
+    fn grant(floor: u64, ceiling: u64) -> Grant {
+        Grant::new(SNOWFLAKE64, Origin { datacenter: 1, worker: 2 }, Millis(floor), Millis(ceiling))
+    }
+
+    fn at(ms: u64) -> Tick {
+        SNOWFLAKE64.tick(Millis(ms))
+    }
+
+    #[test]
+    fn takes_follow_each_other_and_the_clock() {
+        let grant = grant(100, 200);
+        assert_eq!(grant.take(at(0), 3), Ok(Ticks { from: at(100), to: Tick(at(100).0 + 3) }), "never below the floor");
+        assert_eq!(grant.take(at(150), 1), Ok(Ticks { from: at(150), to: Tick(at(150).0 + 1) }));
+        assert_eq!(grant.take(at(120), 1).unwrap().from, Tick(at(150).0 + 1), "never backwards");
+    }
+
+    #[test]
+    fn a_request_that_does_not_fit_below_the_ceiling_burns_nothing() {
+        let grant = grant(100, 101);
+        assert_eq!(grant.take(at(100), 4_097), Err(Spent));
+        assert_eq!(grant.take(at(101), 1), Err(Spent), "a clock past the ceiling does not push the counter");
+        assert_eq!(grant.take(at(100), 4_096), Ok(Ticks { from: at(100), to: at(101) }));
+        assert_eq!(grant.take(at(100), 1), Err(Spent));
+        grant.raise(Millis(102));
+        assert_eq!(grant.take(at(100), 1).unwrap().from, at(101));
+    }
+
+    #[test]
+    fn a_ceiling_never_falls() {
+        let grant = grant(100, 200);
+        grant.raise(Millis(150));
+        assert_eq!(grant.ceiling(), Millis(200));
+    }
+
+    #[test]
+    fn the_mark_is_rounded_up_and_final() {
+        let grant = grant(100, 200);
+        assert_eq!(grant.take(at(150), 1).unwrap().from, at(150));
+        assert_eq!(grant.seal(), Millis(151));
+        assert_eq!(grant.take(at(150), 1), Err(Spent));
+        assert_eq!(grant.seal(), Millis(151), "sealing again changes nothing");
+        assert!(grant.is_sealed());
+    }
+
+    #[test]
+    fn an_unused_grant_gives_all_of_it_back() {
+        assert_eq!(grant(100, 200).seal(), Millis(100));
+    }
+}
