@@ -151,6 +151,8 @@ pub struct Written {
 /// What a waiting node wants to be woken for. Small on purpose: a departure must wake O(1) nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interest {
+    /// A holder: nothing at all.
+    Nothing,
     /// The head of the line: an owner of any slot goes, or the admission changes.
     Vacancy,
     /// Everybody behind: this registration (the predecessor's) goes or changes.

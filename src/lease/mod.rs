@@ -3,5 +3,9 @@
 pub mod coordination;
 pub mod file;
 pub mod grant;
+pub mod high_water;
+pub mod keeper;
+pub mod line;
+pub mod state;
 pub mod znode;
 pub mod zookeeper;

@@ -1,0 +1,483 @@
+//! The one task that keeps a lease: it carries the state machine's requests to the coordination service, brings the
+//! answers back, and publishes the grant. It decides nothing itself.
+
+use super::coordination::*;
+use super::grant::Grant;
+use super::high_water::HighWater;
+use super::state::{Answer, At, Event, Next, Notice, Opened, Overview, Phase, Request, Settings, State, Unopened};
+use super::znode::Registration;
+use crate::clock::{self, Clock, STEP_US};
+use crate::id::Millis;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// A clock this far from the ensemble's, on a machine whose kernel is not synchronised either, may not claim.
+const HELD_BACK_MS: f64 = 1_000.0;
+
+/// High-water marks waiting for the disk. More means the disk hangs: they are dropped, and that is an alarm.
+const MARKS_QUEUED: usize = 64;
+
+/// What a keeper is made from.
+pub struct Config {
+    pub coordination: Coordination,
+    pub expected: Expected,
+    pub settings: Settings,
+    /// What the node says of itself in the line.
+    pub card: Registration,
+    /// Where high-water marks are kept; `None`: nowhere.
+    pub state_dir: Option<PathBuf>,
+    /// Made before each session is opened, when the tree may have to be.
+    pub init: Option<Blueprint>,
+}
+
+/// Where the lease stands, for health, metrics and people.
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub phase: Phase,
+    pub registration: Option<String>,
+    pub overview: Option<Overview>,
+    /// Our clock against the service's, by the last write.
+    pub offset: Option<Offset>,
+    /// Why there is no session, when there is none.
+    pub trouble: Option<String>,
+    /// The disk does not take high-water marks.
+    pub high_water_failing: bool,
+}
+
+/// One comparison of clocks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Offset {
+    /// The service's clock minus ours.
+    pub offset_ms: f64,
+    /// Half a round trip: the comparison is no better than this.
+    pub error_ms: f64,
+}
+
+/// The task.
+pub struct Keeper {
+    config: Config,
+    clock: Arc<Clock>,
+    state: State,
+    session: Option<Session>,
+    pulse: Option<watch::Receiver<Pulse>>,
+    wakes: u64,
+    grants: watch::Sender<Option<Arc<Grant>>>,
+    status: watch::Sender<Status>,
+    marks: Option<mpsc::Sender<(HighWater, u16, Millis)>>,
+    high_water: Option<HighWater>,
+    events: Family<EventLabel, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabel {
+    event: Kind,
+}
+
+/// What is counted of a lease's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types)]
+enum Kind {
+    session_opened,
+    session_over,
+    unreachable,
+    registered,
+    granted,
+    extended,
+    reattached,
+    fenced,
+    released,
+    giving_back,
+    evicted,
+    clock_behind,
+    version_fell,
+    trouble,
+    high_water_failed,
+}
+
+/// What the rest of the process sees of a keeper.
+#[derive(Clone)]
+pub struct Watched {
+    pub grants: watch::Receiver<Option<Arc<Grant>>>,
+    pub status: watch::Receiver<Status>,
+}
+
+type InFlight = Pin<Box<dyn Future<Output = (Answer, Option<Arrived>)> + Send>>;
+
+/// What an opened session brings beside the answer.
+struct Arrived {
+    session: Session,
+    high_water: Option<HighWater>,
+}
+
+impl Keeper {
+    pub fn new(config: Config, clock: Arc<Clock>, registry: &mut Registry) -> (Keeper, Watched) {
+        let events = Family::default();
+        registry.register("lease_events", "What happened to the lease", events.clone());
+        let state = State::new(config.settings.clone(), config.card.clone());
+        let (grants, watch_grants) = watch::channel(None);
+        let (status, watch_status) = watch::channel(Status {
+            phase: state.phase(),
+            registration: None,
+            overview: None,
+            offset: None,
+            trouble: None,
+            high_water_failing: false,
+        });
+        let keeper = Keeper {
+            config,
+            clock,
+            state,
+            session: None,
+            pulse: None,
+            wakes: 0,
+            grants,
+            status,
+            marks: None,
+            high_water: None,
+            events,
+        };
+        (keeper, Watched { grants: watch_grants, status: watch_status })
+    }
+
+    /// Keeps the lease until `stop` turns true, then seals it, gives it back and leaves. The caller bounds the leaving:
+    /// with the service away it would go on trying.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let (marks, queue) = mpsc::channel(MARKS_QUEUED);
+        let writer = tokio::spawn(write_marks(queue, self.status.clone(), self.events.clone()));
+        self.marks = Some(marks);
+        let mut in_flight: Option<(InFlight, i64)> = None;
+        let mut stopping = false;
+        loop {
+            let wake = match self.state.next(self.at()) {
+                Next::Done => break,
+                Next::Send(request) => {
+                    in_flight = Some((self.perform(request), clock::real_us()));
+                    None
+                }
+                Next::Wait(until) => until,
+            };
+            self.publish();
+            let now_ms = self.at().boot_ms;
+            let event = tokio::select! {
+                (answer, arrived, sent_us) = answer_of(&mut in_flight) => {
+                    in_flight = None;
+                    self.arrived(arrived);
+                    if let Some(verdict) = self.compare_clocks(&answer, sent_us) {
+                        self.step(Event::MayClaim(verdict));
+                    }
+                    Event::Answered(answer)
+                }
+                event = pulsed(&mut self.pulse, &mut self.wakes) => event,
+                _ = sleep_until(wake, now_ms) => continue,
+                _ = stop.wait_for(|stop| *stop), if !stopping => {
+                    stopping = true;
+                    Event::Stop
+                }
+            };
+            self.step(event);
+        }
+        self.publish();
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+        self.marks = None;
+        if let Err(error) = writer.await {
+            tracing::error!(%error, "the writer of high-water marks failed");
+        }
+    }
+
+    fn at(&self) -> At {
+        let now = self.clock.now();
+        At { boot_ms: now.boot_us / 1_000, credible: now.credible() }
+    }
+
+    fn step(&mut self, event: Event) {
+        for notice in self.state.step(self.at(), event) {
+            self.tell(notice);
+        }
+    }
+
+    /// Starts a request. It is sent now, and runs to its end: a write that was sent is never taken back.
+    fn perform(&self, request: Request) -> InFlight {
+        let session_timeout = Duration::from_millis(self.config.settings.session_ms);
+        let Request::Open = request else {
+            let session = self.session.clone().expect("the state machine sends on a session it opened");
+            return Box::pin(async move { (ask(&session, request, session_timeout * 2).await, None) });
+        };
+        let (coordination, expected) = (self.config.coordination.clone(), self.config.expected.clone());
+        let (init, state_dir) = (self.config.init.clone(), self.config.state_dir.clone());
+        Box::pin(async move {
+            match open(coordination, expected, init, state_dir, session_timeout).await {
+                Ok((opened, arrived)) => (Answer::Opened(Ok(opened)), Some(arrived)),
+                Err(why) => (Answer::Opened(Err(Unopened(why))), None),
+            }
+        })
+    }
+
+    fn arrived(&mut self, arrived: Option<Arrived>) {
+        if let Some(Arrived { session, high_water }) = arrived {
+            let mut pulse = session.pulse();
+            self.wakes = pulse.borrow_and_update().wakes;
+            self.pulse = Some(pulse);
+            self.session = Some(session);
+            self.high_water = high_water;
+        }
+    }
+
+    /// Each stamped write compares our wall clock with the service's. Says whether the clock may be trusted with a
+    /// claim: two sources (service and kernel) must agree that it is wrong before it is held back.
+    fn compare_clocks(&self, answer: &Answer, sent_us: i64) -> Option<bool> {
+        let ServerTime(server_ms) = match answer {
+            Answer::Registered(Ok(registered)) => registered.at,
+            Answer::Updated(Ok(at)) => *at,
+            Answer::Written(Ok(Written { at: Some(at), .. })) => *at,
+            _ => return None,
+        };
+        let received_us = clock::real_us();
+        let middle_ms = (sent_us + received_us) as f64 / 2_000.0;
+        let offset_ms = server_ms as f64 + 0.5 - middle_ms; // stamps are cut to whole milliseconds
+        let error_ms = (received_us - sent_us).abs() as f64 / 2_000.0;
+        self.status.send_modify(|status| status.offset = Some(Offset { offset_ms, error_ms }));
+        let distance_ms = (offset_ms.abs() - error_ms).max(0.0);
+        let synchronized = clock::kernel_state().synchronized;
+        if distance_ms * 1_000.0 <= STEP_US as f64 {
+            self.clock.confirm();
+        }
+        Some(distance_ms <= HELD_BACK_MS || synchronized)
+    }
+
+    fn publish(&mut self) {
+        let grant = self.state.grant();
+        self.grants.send_if_modified(|published| {
+            let changed = published.as_ref().map(Arc::as_ptr) != grant.map(Arc::as_ptr);
+            if changed {
+                *published = grant.cloned();
+            }
+            changed
+        });
+        let (phase, registration) = (self.state.phase(), self.state.registered());
+        let overview = self.state.overview();
+        self.status.send_if_modified(|status| {
+            let same = status.phase == phase
+                && status.registration.as_deref() == registration
+                && status.overview.as_ref() == overview;
+            if !same {
+                status.phase = phase;
+                status.registration = registration.map(str::to_owned);
+                status.overview = overview.cloned();
+            }
+            !same
+        });
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        let kind = match &notice {
+            Notice::Opened(session) => {
+                self.status.send_modify(|status| status.trouble = None);
+                tracing::info!(%session, "session opened");
+                Kind::session_opened
+            }
+            Notice::SessionOver => {
+                tracing::warn!("session over; opening another");
+                self.session = None;
+                self.pulse = None;
+                Kind::session_over
+            }
+            Notice::Unreachable(why) => {
+                let known = self.status.borrow().trouble.as_ref() == Some(why);
+                if !known {
+                    tracing::warn!(%why, "no session; trying again");
+                    self.status.send_modify(|status| status.trouble = Some(why.clone()));
+                }
+                Kind::unreachable
+            }
+            Notice::Registered(name) => {
+                tracing::info!(%name, "registered");
+                Kind::registered
+            }
+            Notice::Granted { slot, floor, ceiling, borrowed_ms } => {
+                tracing::info!(slot, floor = floor.0, ceiling = ceiling.0, borrowed_ms, "slot granted");
+                self.mark(*slot, *ceiling);
+                Kind::granted
+            }
+            Notice::Extended { slot, ceiling } => {
+                tracing::debug!(slot, ceiling = ceiling.0, "extended");
+                self.mark(*slot, *ceiling);
+                Kind::extended
+            }
+            Notice::Reattached { slot } => {
+                tracing::info!(slot, "re-attached to the new session");
+                Kind::reattached
+            }
+            Notice::Fenced { slot } => {
+                tracing::warn!(slot, "fenced: another node has the slot; back to the line");
+                Kind::fenced
+            }
+            Notice::Released { slot, mark } => {
+                tracing::info!(slot, mark = mark.0, "slot released");
+                self.mark(*slot, *mark);
+                Kind::released
+            }
+            Notice::GivingBack { slot } => {
+                tracing::warn!(slot, "the quota is full without this slot; giving it back");
+                Kind::giving_back
+            }
+            Notice::Evicted { slot } => {
+                tracing::info!(slot, "removed an owner left by a claim that was given up");
+                Kind::evicted
+            }
+            Notice::ClockBehind { slot, gap_ms } => {
+                tracing::error!(
+                    slot,
+                    gap_ms,
+                    "the clock is further behind every free slot than may be borrowed: check it"
+                );
+                Kind::clock_behind
+            }
+            Notice::VersionFell { slot, known, read } => {
+                tracing::error!(
+                    slot,
+                    known = known.0,
+                    read = read.0,
+                    "the coordination service has lost acknowledged writes"
+                );
+                Kind::version_fell
+            }
+            Notice::Trouble { doing, failure } => {
+                tracing::warn!(doing, failure, "trying again");
+                Kind::trouble
+            }
+        };
+        self.events.get_or_create(&EventLabel { event: kind }).inc();
+    }
+
+    fn mark(&self, slot: u16, ceiling: Millis) {
+        let (Some(marks), Some(high_water)) = (&self.marks, &self.high_water) else { return };
+        if marks.try_send((high_water.clone(), slot, ceiling)).is_err() {
+            alarm(&self.status, &self.events, "the disk does not keep up with high-water marks".into());
+        }
+    }
+}
+
+/// # Cancel safety
+/// The request stays in flight when this is dropped.
+async fn answer_of(in_flight: &mut Option<(InFlight, i64)>) -> (Answer, Option<Arrived>, i64) {
+    match in_flight {
+        Some((request, sent_us)) => {
+            let (answer, arrived) = request.await;
+            (answer, arrived, *sent_us)
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// # Cancel safety
+/// What was not returned is seen by the next call.
+async fn pulsed(pulse: &mut Option<watch::Receiver<Pulse>>, wakes: &mut u64) -> Event {
+    let Some(receiver) = pulse else { return std::future::pending().await };
+    if receiver.changed().await.is_err() {
+        *pulse = None;
+        return Event::Link(Link::Over);
+    }
+    let now = *receiver.borrow_and_update();
+    if now.link != Link::Connected {
+        return Event::Link(now.link);
+    }
+    if now.wakes != *wakes {
+        *wakes = now.wakes;
+        receiver.mark_changed(); // the link may have changed as well: told next
+        return Event::Woken;
+    }
+    Event::Link(now.link)
+}
+
+async fn sleep_until(wake: Option<u64>, now: u64) {
+    match wake {
+        Some(wake) => tokio::time::sleep(Duration::from_millis(wake.saturating_sub(now))).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn open(
+    coordination: Coordination,
+    expected: Expected,
+    init: Option<Blueprint>,
+    state_dir: Option<PathBuf>,
+    session_timeout: Duration,
+) -> Result<(Opened, Arrived), String> {
+    if let Some(blueprint) = init {
+        coordination.init(&blueprint).await.map_err(|error| error.to_string())?;
+    }
+    let session = coordination.open(&expected, session_timeout).await.map_err(|error| error.to_string())?;
+    let high_water = state_dir.map(|folder| HighWater::new(&folder, &session.tree().genesis, expected.datacenter));
+    let remembered = match high_water.clone() {
+        Some(high_water) => tokio::task::spawn_blocking(move || high_water.load()).await.expect("loading never panics"),
+        None => Ok(Default::default()),
+    };
+    // Not to remember is no reason not to serve; to remember wrongly is.
+    let remembered = match remembered {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(error.to_string()),
+        Err(error) => {
+            tracing::error!(%error, "high-water marks cannot be read; going on without them");
+            Default::default()
+        }
+        Ok(remembered) => remembered,
+    };
+    let opened = Opened { session: session.id(), high_water: remembered };
+    Ok((opened, Arrived { session, high_water }))
+}
+
+/// One request on a session, bounded: a service that never answers is an unknown outcome, settled by a read.
+async fn ask(session: &Session, request: Request, patience: Duration) -> Answer {
+    async fn bounded<T>(patience: Duration, request: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let late = || Failure::Unknown(format!("no answer within {patience:?}"));
+        tokio::time::timeout(patience, request).await.unwrap_or_else(|_| Err(late()))
+    }
+    match request {
+        Request::Open => unreachable!("opening needs no session"),
+        Request::Register(value) => Answer::Registered(bounded(patience, session.register(&value)).await),
+        Request::Update { name, value } => {
+            Answer::Updated(bounded(patience, session.update_registration(&name, &value)).await)
+        }
+        Request::Unregister(name) => Answer::Unregistered(bounded(patience, session.unregister(&name)).await),
+        Request::Look => Answer::Looked(bounded(patience, session.look()).await),
+        Request::Admission => Answer::Admission(bounded(patience, session.admission()).await),
+        Request::ReadSlot(slot) => Answer::SlotRead(bounded(patience, session.read_slot(slot)).await),
+        Request::Write(write) => Answer::Written(bounded(patience, session.write(&write)).await),
+        Request::Watch(interest) => Answer::Watching(bounded(patience, session.watch(&interest)).await),
+    }
+}
+
+async fn write_marks(
+    mut queue: mpsc::Receiver<(HighWater, u16, Millis)>,
+    status: watch::Sender<Status>,
+    events: Family<EventLabel, Counter>,
+) {
+    while let Some((high_water, slot, ceiling)) = queue.recv().await {
+        let stored = tokio::task::spawn_blocking(move || high_water.store(slot, ceiling)).await;
+        match stored.expect("storing never panics") {
+            Ok(()) => {
+                status.send_if_modified(|status| std::mem::take(&mut status.high_water_failing));
+            }
+            Err(error) => alarm(&status, &events, error.to_string()),
+        }
+    }
+}
+
+/// Issuing goes on without the file, but somebody should know.
+fn alarm(status: &watch::Sender<Status>, events: &Family<EventLabel, Counter>, error: String) {
+    tracing::error!(
+        error,
+        "the high-water mark could not be kept; issuing goes on without this second line of defence"
+    );
+    events.get_or_create(&EventLabel { event: Kind::high_water_failed }).inc();
+    status.send_modify(|status| status.high_water_failing = true);
+}

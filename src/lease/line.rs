@@ -1,0 +1,123 @@
+//! Who is next: the pure reading of one look. Rank is for fairness; the bump of `admission` is what keeps the quota.
+
+use super::coordination::{Interest, RegistrationRead, SlotRead, View};
+use super::znode::{Admission, Class, NodeId, Registration};
+use crate::id::Millis;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+/// How many *dynamic* slots may be held at this moment of the ensemble's clock.
+pub fn dynamic_quota(admission: &Admission, server_unix_ms: i64) -> u16 {
+    let quota = if surging(admission, server_unix_ms) { admission.surge } else { admission.quota };
+    quota.saturating_sub(admission.fixed)
+}
+
+/// Whether the surge quota is in force. An unreadable date is no surge: the smaller quota is the safe one.
+pub fn surging(admission: &Admission, server_unix_ms: i64) -> bool {
+    let until = admission.surge_until.as_deref().and_then(|until| until.parse::<jiff::Timestamp>().ok());
+    until.is_some_and(|until| until.as_millisecond() > server_unix_ms)
+}
+
+/// The slots of the dynamic pool that have an owner, without `except`.
+pub fn dynamic_owners<'a>(
+    view: &'a View,
+    pool: &'a RangeInclusive<u16>,
+    except: Option<u16>,
+) -> impl Iterator<Item = &'a SlotRead> {
+    view.slots.iter().filter(move |slot| pool.contains(&slot.slot) && Some(slot.slot) != except && slot.owner.is_some())
+}
+
+/// The eligible dynamic registrations that wait, in order. A *node* that an owner names does not wait: its older or
+/// doubled registrations must not block the line.
+pub fn waiting(view: &View) -> Vec<&RegistrationRead> {
+    let owning: Vec<&str> = view
+        .slots
+        .iter()
+        .filter_map(|slot| slot.owner.as_ref())
+        .map(|owner| Registration::node_of(&owner.value.worker))
+        .collect();
+    view.registrations
+        .iter()
+        .filter(|r| r.value.class == Class::Dynamic && r.value.eligible)
+        .filter(|r| !owning.contains(&Registration::node_of(&r.name)))
+        .collect()
+}
+
+/// What a dynamic node may do now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Turn {
+    /// There is room for it.
+    Now,
+    /// Not yet; what to watch meanwhile, and how many stand in front.
+    Later { rank: usize, interest: Interest },
+}
+
+/// Whose turn it is, for the registration `name`.
+pub fn turn(view: &View, pool: &RangeInclusive<u16>, quota: u16, name: &str) -> Turn {
+    let waiting = waiting(view);
+    let rank = waiting.iter().position(|r| r.name == name).unwrap_or(waiting.len());
+    let room = usize::from(quota).saturating_sub(dynamic_owners(view, pool, None).count());
+    let free = view.slots.iter().any(|slot| pool.contains(&slot.slot) && slot.owner.is_none());
+    if rank < room && free {
+        return Turn::Now;
+    }
+    // Only the first who is turned away watches the owners; each behind watches the one in front of it. So a departure
+    // wakes one node, and that one's claim (it touches its registration) wakes the next.
+    let interest = match rank.checked_sub(1).and_then(|front| waiting.get(front)) {
+        Some(front) if rank > room => Interest::Predecessor(front.name.clone()),
+        _ => Interest::Vacancy,
+    };
+    Turn::Later { rank, interest }
+}
+
+/// A slot that could be claimed, and where its timestamps would start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate<'a> {
+    pub read: &'a SlotRead,
+    pub floor: Millis,
+}
+
+/// The coldest free slot of the dynamic pool: the one whose timestamps were given away least far.
+pub fn coldest<'a>(
+    view: &'a View,
+    pool: &RangeInclusive<u16>,
+    high_water: &BTreeMap<u16, Millis>,
+) -> Option<Candidate<'a>> {
+    view.slots
+        .iter()
+        .filter(|slot| pool.contains(&slot.slot) && slot.owner.is_none())
+        .map(|slot| candidate(slot, high_water))
+        .min_by_key(|candidate| (candidate.floor, candidate.read.slot))
+}
+
+/// The floor of a slot: what the record says is given away, or what this machine remembers, whichever is higher.
+pub fn candidate<'a>(read: &'a SlotRead, high_water: &BTreeMap<u16, Millis>) -> Candidate<'a> {
+    let remembered = high_water.get(&read.slot).copied().unwrap_or_default();
+    Candidate { read, floor: read.value.ceiling.max(remembered) }
+}
+
+/// Whether a dynamic holder is the one that must give its slot back, because more hold slots than the quota allows: the
+/// owner that came last. One at a time; the next looks again after it.
+pub fn must_give_back(view: &View, pool: &RangeInclusive<u16>, quota: u16, slot: u16) -> bool {
+    let owners: Vec<&SlotRead> = dynamic_owners(view, pool, None).collect();
+    if owners.len() <= usize::from(quota) {
+        return false;
+    }
+    let last = owners.iter().max_by_key(|slot| {
+        let worker = slot.owner.as_ref().map(|owner| owner.value.worker.as_str()).unwrap_or_default();
+        (Registration::sequence_of(worker).unwrap_or(u64::MAX), slot.slot)
+    });
+    last.is_some_and(|last| last.slot == slot)
+}
+
+/// Owners that name a registration of `node`, by slot.
+pub fn owned_by<'a>(view: &'a View, node: &'a NodeId) -> impl Iterator<Item = &'a SlotRead> {
+    view.slots
+        .iter()
+        .filter(|slot| slot.owner.as_ref().is_some_and(|owner| Registration::node_of(&owner.value.worker) == node.0))
+}
+
+/// Registrations of `node`.
+pub fn registered_by<'a>(view: &'a View, node: &'a NodeId) -> impl Iterator<Item = &'a RegistrationRead> {
+    view.registrations.iter().filter(|r| Registration::node_of(&r.name) == node.0)
+}

@@ -1,0 +1,224 @@
+//! Deciding on a look: claim, re-attach, give back, clear away, or wait and for what.
+
+use super::*;
+use crate::lease::line::{self, Candidate, Turn};
+use crate::lease::znode::{Class, Owner};
+
+/// How often a node that is held back compares its clock anew.
+const MEASURE_AGAIN_MS: u64 = 5_000;
+
+impl State {
+    pub(super) fn looked(&mut self, at: At, view: View, notices: &mut Vec<Notice>) {
+        if self.session != Some(view.session) {
+            self.look = true; // a new session voids a look
+            return;
+        }
+        self.remember(at, &view);
+        if let Some(slot) = self.hold.as_ref().map(|hold| hold.slot) {
+            return self.looked_holding(at, &view, slot, notices);
+        }
+        if self.adopt_registration(&view) {
+            self.look = true;
+            return;
+        }
+        let Some(name) = self.registered.clone() else { return };
+        if self.clear_away(&view, &name) || self.stopping {
+            return;
+        }
+        if !self.may_claim {
+            // Each write is stamped by the ensemble's clock: rewriting the registration measures ours again.
+            self.touch = true;
+            self.look_at = Some(at.boot_ms + MEASURE_AGAIN_MS);
+            return;
+        }
+        match self.card.class {
+            Class::Fixed => self.looked_fixed(at, &view, &name, notices),
+            Class::Dynamic => self.looked_dynamic(at, &view, &name, notices),
+        }
+    }
+
+    fn remember(&mut self, at: At, view: &View) {
+        let now = self.server_now(at);
+        let admission = &view.admission.value;
+        let quota = if line::surging(admission, now) { admission.surge } else { admission.quota };
+        let owners = view.slots.iter().filter(|slot| slot.owner.is_some()).count() as u16;
+        let standbys = line::waiting(view).len() as u16;
+        self.last_view = Some(Overview { boot_ms: at.boot_ms, owners, standbys, quota, drained: view.drain.is_some() });
+    }
+
+    /// Settles which registration of this session is ours. True: look again.
+    fn adopt_registration(&mut self, view: &View) -> bool {
+        let known = self.registered.as_deref();
+        if known.is_some_and(|known| view.registrations.iter().any(|r| r.name == known)) {
+            return false;
+        }
+        self.registered = None;
+        let found = line::registered_by(view, &self.card.node).find(|r| r.session == view.session);
+        if let Some(found) = found {
+            self.told_eligible = found.value.eligible;
+            self.registered = Some(found.name.clone());
+        }
+        self.seek_registration = false;
+        self.registered.is_some()
+    }
+
+    /// Removes what a lost answer or an older session of ours left behind. True: something was found.
+    fn clear_away(&mut self, view: &View, name: &str) -> bool {
+        if let Some(slot) = line::owned_by(view, &self.card.node).next() {
+            // An owner of ours without a grant. The version must come from a read that shows the owner's guid, or the
+            // delete could hit a successor's.
+            let guid = slot.owner.as_ref().map(|owner| &owner.value.guid);
+            if slot.value.holder.as_ref() == guid {
+                let write = Write::Evict { slot: slot.slot, version: slot.version };
+                self.plan = Some((Sent::Evict { slot: slot.slot }, Request::Write(write)));
+            } else {
+                self.look = true;
+            }
+            return true;
+        }
+        if let Some(extra) = line::registered_by(view, &self.card.node).find(|r| r.name != name) {
+            self.plan = Some((Sent::Unregister, Request::Unregister(extra.name.clone())));
+            return true;
+        }
+        false
+    }
+
+    fn looked_dynamic(&mut self, at: At, view: &View, name: &str, notices: &mut Vec<Notice>) {
+        let quota = line::dynamic_quota(&view.admission.value, self.server_now(at));
+        match line::turn(view, &self.settings.dynamic, quota, name) {
+            Turn::Later { rank, interest } => {
+                self.rank = rank;
+                self.wait_for(at, interest);
+            }
+            Turn::Now => {
+                self.rank = 0;
+                match line::coldest(view, &self.settings.dynamic, &self.high_water) {
+                    Some(candidate) => self.try_claim(at, view, name, candidate, notices),
+                    None => self.wait_for(at, Interest::Vacancy),
+                }
+            }
+        }
+    }
+
+    fn looked_fixed(&mut self, at: At, view: &View, name: &str, notices: &mut Vec<Notice>) {
+        let wanted = self.card.wanted_slot.expect("a static node names its slot");
+        let Some(slot) = view.slots.iter().find(|slot| slot.slot == wanted) else {
+            self.look_at = Some(at.boot_ms + self.settings.session_ms * 10);
+            let failure = format!("slot {wanted} is not in the tree: run `meridian init`");
+            notices.push(Notice::Trouble { doing: "claiming", failure });
+            return;
+        };
+        if slot.owner.is_some() {
+            // A twin with the same slot lives: wait for it to go.
+            self.rank = 1;
+            return self.wait_for(at, Interest::SlotOwner(wanted));
+        }
+        let candidate = line::candidate(slot, &self.high_water);
+        self.try_claim(at, view, name, candidate, notices);
+    }
+
+    /// The clock against the floor: claim, wait a little, borrow, or stay out.
+    fn try_claim(&mut self, at: At, view: &View, name: &str, candidate: Candidate<'_>, notices: &mut Vec<Notice>) {
+        let Candidate { read, floor } = candidate;
+        let gap_ms = floor.saturating_sub(at.credible);
+        if gap_ms > 0 && gap_ms <= self.settings.max_wait_ms {
+            self.look_at = Some(at.boot_ms + gap_ms);
+            return;
+        }
+        if gap_ms > self.settings.max_borrow_ms {
+            self.look_at = Some(at.boot_ms + (gap_ms - self.settings.max_borrow_ms).min(1_000));
+            if !std::mem::replace(&mut self.clock_behind, true) {
+                notices.push(Notice::ClockBehind { slot: read.slot, gap_ms });
+            }
+            return;
+        }
+        self.clock_behind = false;
+        self.attempts += 1;
+        // Unique without randomness here: the node's part is random, and it counts its attempts.
+        let guid = Guid(format!("{}{:016x}", self.card.node, self.attempts));
+        let ceiling = floor.max(at.credible) + self.settings.first_window_ms;
+        let ceiling = ceiling.min(self.settings.layout.last_timestamp());
+        let fence = read.value.fence + 1;
+        let record = Slot { v: VERSION, holder: Some(guid.clone()), host: self.card.host.clone(), ceiling, fence };
+        let owner = Owner { v: VERSION, guid: guid.clone(), worker: name.to_owned() };
+        let write =
+            Write::Claim { slot: read.slot, version: read.version, record, owner, admission: view.admission.clone() };
+        let attempt = Attempt { guid, slot: read.slot, floor, ceiling, fence };
+        self.plan = Some((Sent::Claim(attempt), Request::Write(write)));
+    }
+
+    fn wait_for(&mut self, at: At, interest: Interest) {
+        self.clock_behind = false;
+        if self.interest.as_ref() == Some(&interest) {
+            // Watches tell; this look, once in ten sessions, is for the watch that was lost without a trace.
+            self.look_at = Some(at.boot_ms + self.settings.session_ms * 10 + self.random() % 1_000);
+        } else {
+            self.plan = Some((Sent::Watch(interest.clone()), Request::Watch(interest)));
+        }
+    }
+
+    fn looked_holding(&mut self, at: At, view: &View, slot: u16, notices: &mut Vec<Notice>) {
+        let Some(read) = view.slots.iter().find(|read| read.slot == slot) else {
+            self.doubt = Some(Doubt::Held); // cannot be by the ACLs; the read says what is wrong
+            self.back_off(at);
+            return;
+        };
+        if self.hold.as_ref().is_some_and(|hold| read.version < hold.version) {
+            self.doubt = Some(Doubt::Held); // a follower may lag behind: read again, after a sync
+            return;
+        }
+        self.adopt_read(at, read, notices);
+        let now = self.server_now(at);
+        let Some(hold) = &mut self.hold else { return };
+        if hold.sealed.is_some() {
+            return;
+        }
+        let quota = line::dynamic_quota(&view.admission.value, now);
+        let dynamic = self.settings.dynamic.contains(&slot);
+        if hold.attached == self.session {
+            hold.admission = Some((view.admission.version, quota));
+            if dynamic && line::must_give_back(view, &self.settings.dynamic, quota, slot) {
+                self.give_back(slot, notices);
+            } else if dynamic && line::dynamic_owners(view, &self.settings.dynamic, None).count() > usize::from(quota) {
+                hold.check_admission = true; // somebody else goes first; see whether that was enough
+                self.retry_at = at.boot_ms + 100;
+                self.look = true;
+            }
+            return;
+        }
+        // A new session: attach to it, if the quota was not given to others meanwhile.
+        let others = line::dynamic_owners(view, &self.settings.dynamic, Some(slot)).count();
+        if dynamic && others >= usize::from(quota) {
+            return self.give_back(slot, notices);
+        }
+        if self.adopt_registration(view) {
+            self.look = true;
+            return;
+        }
+        let Some(name) = self.registered.clone() else { return };
+        let Some(hold) = &self.hold else { return };
+        let owner = Owner { v: VERSION, guid: hold.guid.clone(), worker: name.clone() };
+        if read.owner.is_some() && hold.attached.is_none() {
+            self.look = true; // record and owner are of two moments
+            return;
+        }
+        let old = line::registered_by(view, &self.card.node).find(|r| r.name != name).map(|r| r.name.clone());
+        let ceiling = self.higher_ceiling(at, hold);
+        let write = Write::Reattach {
+            slot,
+            version: hold.version,
+            record: self.record(hold, ceiling),
+            owner,
+            admission: view.admission.clone(),
+            delete_owner: hold.attached.is_some(),
+            delete_registration: old,
+        };
+        self.plan = Some((Sent::Reattach { ceiling }, Request::Write(write)));
+    }
+
+    fn give_back(&mut self, slot: u16, notices: &mut Vec<Notice>) {
+        notices.push(Notice::GivingBack { slot });
+        self.seal_held();
+        self.look = true;
+    }
+}
