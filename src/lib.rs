@@ -6,6 +6,8 @@
 // Layer 0: words and tools.
 pub mod atomic;
 pub mod id;
+pub mod shutdown;
+pub mod telemetry;
 // Layer 1: the valid fleet, the only reader of clocks.
 pub mod clock;
 pub mod topology;
