@@ -2,5 +2,6 @@
 
 pub mod coordination;
 pub mod file;
+pub mod tree;
 pub mod znode;
 pub mod zookeeper;
