@@ -288,4 +288,4 @@ fn next(version: i32) -> i32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

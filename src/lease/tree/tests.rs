@@ -1,4 +1,4 @@
-//! The rules one by one, then any sequence of writes.
+//! The rules one by one, then any sequence of writes. The makers of payloads also serve the file's tests.
 
 use super::super::coordination::*;
 use super::super::znode::*;
@@ -10,7 +10,7 @@ const NOW: ServerTime = ServerTime(1_700_000_000_000);
 const MINE: SessionId = SessionId(1);
 const THEIRS: SessionId = SessionId(2);
 
-fn blueprint(slots: u16, quota: u16) -> Blueprint {
+pub fn blueprint(slots: u16, quota: u16) -> Blueprint {
     let (fleet, epoch, layout) = ("global".into(), "2024-01-01T00:00:00Z".into(), "snowflake64".into());
     Blueprint {
         tree: Tree { v: 1, fleet, datacenter: 3, epoch, layout, genesis: Guid("genesis".into()) },
@@ -24,7 +24,7 @@ fn made(slots: u16) -> Znodes {
     Znodes::init(None, &blueprint(slots, 4), NOW).expect("nothing stands in the way").0
 }
 
-fn registration(node: &str) -> Registration {
+pub fn registration(node: &str) -> Registration {
     let empty = String::new;
     let (node, started) = (NodeId(node.into()), empty());
     let (host, zone, http, ops, version) = (empty(), empty(), empty(), empty(), empty());
@@ -32,16 +32,15 @@ fn registration(node: &str) -> Registration {
     Registration { v: 1, node, class, wanted_slot, eligible, host, zone, http, ops, version, started }
 }
 
-fn record(holder: &str, ceiling: u64) -> Slot {
+pub fn record(holder: &str, ceiling: u64) -> Slot {
     Slot { v: 1, holder: Some(Guid(holder.into())), host: "h".into(), ceiling: Millis(ceiling), fence: 1 }
 }
 
-fn owner(holder: &str) -> Owner {
+pub fn owner(holder: &str) -> Owner {
     Owner { v: 1, guid: Guid(holder.into()), worker: format!("{holder}-0000000000") }
 }
 
-fn claim(znodes: &Znodes, slot: u16, version: i32, holder: &str) -> Write {
-    let admission = znodes.admission();
+pub fn claim(admission: AdmissionRead, slot: u16, version: i32, holder: &str) -> Write {
     Write::Claim { slot, version: Version(version), record: record(holder, 1), owner: owner(holder), admission }
 }
 
@@ -61,7 +60,7 @@ fn reattach(znodes: &Znodes, version: i32, delete_owner: bool, delete_registrati
 fn init_is_idempotent_and_keeps_what_is_there() {
     let (mut znodes, done) = Znodes::init(None, &blueprint(2, 4), NOW).unwrap();
     assert_eq!(done, Initialised { tree_created: true, slots_created: 2, admission_changed: false });
-    znodes.apply(&claim(&znodes, 0, 0, "a"), MINE, NOW).unwrap();
+    znodes.apply(&claim(znodes.admission(), 0, 0, "a"), MINE, NOW).unwrap();
 
     let again = Blueprint { tree: Tree { genesis: Guid("other".into()), ..blueprint(2, 4).tree }, ..blueprint(2, 4) };
     let (same, done) = Znodes::init(Some(znodes.clone()), &again, ServerTime(NOW.0 + 1)).unwrap();
@@ -116,7 +115,7 @@ fn sequence_numbers_are_ten_digits_and_never_come_again() {
 fn refusals_are_zookeepers_and_leave_no_trace() {
     let mut taken = made(2);
     let name = taken.register(&registration("a"), MINE, NOW).name;
-    taken.apply(&claim(&taken, 0, 0, "a"), MINE, NOW).unwrap();
+    taken.apply(&claim(taken.admission(), 0, 0, "a"), MINE, NOW).unwrap();
     let free = made(2);
     let mut stale = taken.admission();
     stale.version = Version(0);
@@ -133,9 +132,9 @@ fn refusals_are_zookeepers_and_leave_no_trace() {
     let admission = stale;
     let (version, record, owner) = (Version(0), record("b", 9), owner("b"));
 
-    check(&taken, claim(&taken, 0, 0, "b"), Refusal::BadVersion);
-    check(&taken, claim(&taken, 0, 1, "b"), Refusal::NodeExists);
-    check(&taken, claim(&taken, 5, 0, "b"), Refusal::NoNode);
+    check(&taken, claim(taken.admission(), 0, 0, "b"), Refusal::BadVersion);
+    check(&taken, claim(taken.admission(), 0, 1, "b"), Refusal::NodeExists);
+    check(&taken, claim(taken.admission(), 5, 0, "b"), Refusal::NoNode);
     check(&taken, Write::Claim { slot: 1, version, record, owner, admission }, Refusal::BadVersion);
     check(&taken, extend(0, 0), Refusal::BadVersion);
     check(&taken, extend(0, -1), Refusal::BadVersion);
@@ -157,7 +156,7 @@ fn a_slot_lives_through_claim_extend_reattach_evict_and_release() {
     let name = znodes.register(&registration("a"), MINE, NOW).name;
     let written = |version| Written { version: Version(version), at: Some(ServerTime(8)) };
     let at = ServerTime(8);
-    assert_eq!(znodes.apply(&claim(&znodes, 0, 0, "a"), MINE, at), Ok(written(1)));
+    assert_eq!(znodes.apply(&claim(znodes.admission(), 0, 0, "a"), MINE, at), Ok(written(1)));
     let extend = Write::Extend { slot: 0, version: Version(1), record: record("a", 2) };
     assert_eq!(znodes.apply(&extend, MINE, at), Ok(written(2)));
     assert_eq!(znodes.apply(&reattach(&znodes, 2, true, Some(&name)), THEIRS, at), Ok(written(3)));
@@ -185,7 +184,7 @@ fn departures_wake_and_arrivals_do_not() {
         seen = now;
         woken
     };
-    znodes.apply(&claim(&znodes, 0, 0, "a"), MINE, NOW).unwrap();
+    znodes.apply(&claim(znodes.admission(), 0, 0, "a"), MINE, NOW).unwrap();
     assert_eq!(woken(&znodes), [true, false, false], "the admission changed");
     znodes.update_registration(&name, &registration("a"), NOW).unwrap();
     assert_eq!(woken(&znodes), [false, true, false]);
@@ -204,7 +203,7 @@ fn payload_fields_of_a_newer_version_survive_and_document_fields_are_refused() {
     let mut document = serde_json::to_value(made(1)).unwrap();
     document["admission"]["data"]["colour"] = "blue".into();
     let mut znodes: Znodes = serde_json::from_value(document.clone()).unwrap();
-    znodes.apply(&claim(&znodes, 0, 0, "a"), MINE, NOW).unwrap();
+    znodes.apply(&claim(znodes.admission(), 0, 0, "a"), MINE, NOW).unwrap();
     assert!(String::from_utf8(znodes.admission().raw).unwrap().contains("blue"));
     document["slots"]["0"]["colour"] = "blue".into();
     let refused = serde_json::from_value::<Znodes>(document).unwrap_err().to_string();
