@@ -242,6 +242,14 @@ impl Coordination {
         }
     }
 
+    /// Whether its stamps are those of another clock than this machine's, so that comparing them tells something.
+    pub fn is_second_clock(&self) -> bool {
+        match self {
+            Coordination::Zookeeper(_) => true,
+            Coordination::File(_) => false,
+        }
+    }
+
     /// Makes the persistent znodes of a datacenter that are not there yet, and brings the quota up to date. Idempotent.
     pub async fn init(&self, blueprint: &Blueprint) -> Result<Initialised, OpenError> {
         match self {

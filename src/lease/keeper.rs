@@ -235,6 +235,9 @@ impl Keeper {
     /// Each stamped write compares our wall clock with the service's. Says whether the clock may be trusted with a
     /// claim: two sources (service and kernel) must agree that it is wrong before it is held back.
     fn compare_clocks(&self, answer: &Answer, sent_us: i64) -> Option<bool> {
+        if !self.config.coordination.is_second_clock() {
+            return None;
+        }
         let ServerTime(server_ms) = match answer {
             Answer::Registered(Ok(registered)) => registered.at,
             Answer::Updated(Ok(at)) => *at,

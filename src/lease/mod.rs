@@ -7,5 +7,6 @@ pub mod high_water;
 pub mod keeper;
 pub mod line;
 pub mod state;
+pub mod tree;
 pub mod znode;
 pub mod zookeeper;
