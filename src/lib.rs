@@ -5,5 +5,6 @@
 
 // Layer 0: words and tools.
 pub mod id;
+pub mod manifest;
 // Layer 1: the valid fleet, the only reader of clocks.
 pub mod topology;
