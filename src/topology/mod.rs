@@ -1,5 +1,7 @@
 //! A valid fleet: what the manifest says once every rule holds. Parse once, then trust the type.
 
+pub mod spill;
+
 use crate::id::Layout;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
