@@ -4,7 +4,10 @@
 //! layers). `docs/ARCHITECTURE.md` has the picture.
 
 // Layer 0: words and tools.
+pub mod cli;
 pub mod id;
 pub mod manifest;
 // Layer 1: the valid fleet, the only reader of clocks.
 pub mod topology;
+// Layer 6: the subcommands.
+pub mod commands;
