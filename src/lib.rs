@@ -5,7 +5,9 @@
 
 // Layer 0: words and tools.
 pub mod atomic;
+pub mod cli;
 pub mod id;
+pub mod manifest;
 pub mod shutdown;
 pub mod telemetry;
 // Layer 1: the valid fleet, the only reader of clocks.
@@ -18,3 +20,5 @@ pub mod generator;
 pub mod health;
 // Layer 4: the one door to ids.
 pub mod issuer;
+// Layer 6: the subcommands.
+pub mod commands;

@@ -1,6 +1,15 @@
 //! A valid fleet: what the manifest says once every rule holds. Parse once, then trust the type.
 
+mod fleet;
+mod network;
+mod regions;
+mod routes;
+mod rule;
+pub mod spill;
+
 use crate::id::Layout;
+use crate::manifest::{self, Problems};
+use spill::Routing;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -112,7 +121,72 @@ pub struct Cloud {
     pub cidr: String,
 }
 
+/// What a manifest turned out to be.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// The fleet, if nothing is wrong.
+    pub topology: Option<Topology>,
+    /// Where load goes, if that much is readable, even if other things are wrong.
+    pub routing: Option<Routing>,
+    /// Everything that is wrong, in the order of the text. Empty exactly when there is a topology.
+    pub problems: Problems,
+}
+
+/// Reads a manifest and holds every rule against it.
+pub fn inspect(file: &str, bytes: &[u8]) -> Inspection {
+    let mut problems = Problems::in_file(file);
+    let mut routing = None;
+    let topology = manifest::read(bytes, &mut problems)
+        .and_then(|manifest| Topology::from_manifest(&manifest, manifest::digest(bytes), &mut routing, &mut problems))
+        .filter(|_| problems.is_empty());
+    debug_assert_eq!(topology.is_some(), problems.is_empty(), "whatever is refused is explained");
+    Inspection { topology, routing, problems: problems.sorted() }
+}
+
 impl Topology {
+    /// The valid fleet, or everything that is wrong. `file` is named in the problems only.
+    pub fn parse(file: &str, bytes: &[u8]) -> Result<Topology, Problems> {
+        let Inspection { topology, problems, .. } = inspect(file, bytes);
+        topology.ok_or(problems)
+    }
+
+    fn from_manifest(
+        manifest: &manifest::Manifest,
+        digest: String,
+        routing: &mut Option<Routing>,
+        problems: &mut Problems,
+    ) -> Option<Topology> {
+        let schema = fleet::schema(manifest, problems);
+        let fleet = manifest.fleet.as_ref().and_then(|at| rule::name(at, problems));
+        let epoch = fleet::epoch(manifest, problems);
+        let layout = fleet::layout(manifest, problems);
+        let pools = fleet::pools(manifest, layout, problems);
+        let dns = fleet::dns(manifest, problems);
+        let health = fleet::health(manifest, problems);
+        let lease = fleet::lease(manifest, problems);
+        let limits = fleet::limits(manifest, layout, lease.as_ref(), problems);
+        let dns_name = manifest.dns.as_ref().and_then(|dns| dns.name.as_ref());
+        let shared = regions::Shared { layout, pools: pools.as_ref(), dns_name };
+        let found = regions::regions(manifest.regions.as_ref()?, &shared, problems);
+        *routing = found.routing;
+
+        schema?;
+        let (epoch, epoch_unix_ms) = epoch?;
+        Some(Topology {
+            digest,
+            fleet: fleet?,
+            epoch_unix_ms,
+            epoch,
+            layout: layout?,
+            pools: pools?,
+            dns: dns?,
+            health: health?,
+            lease: lease?,
+            limits: limits?,
+            regions: found.regions?,
+        })
+    }
+
     pub fn region(&self, name: &str) -> Option<&Region> {
         self.regions.iter().find(|region| region.name == name)
     }
