@@ -272,7 +272,12 @@ impl World {
         match self.nodes[i].state.next(at) {
             Next::Send(request) => self.nodes[i].asked = Some(request),
             Next::Wait(_) => {}
-            Next::Done => self.replace(i),
+            Next::Done => {
+                if let Some(session) = self.nodes[i].session {
+                    self.expire(session); // the keeper closes it
+                }
+                self.replace(i);
+            }
         }
     }
 
