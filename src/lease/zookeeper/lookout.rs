@@ -100,6 +100,7 @@ impl Lookout {
 
 async fn watch_for(client: &Client, paths: &Paths, interest: &Interest) -> Result<PersistentWatcher, Error> {
     match interest {
+        Interest::Nothing => unreachable!("nothing is not watched"),
         // Owners and the admission have only the tree in common. One node of a region stands at the head of its line,
         // so that the server tells one node of everything.
         Interest::Vacancy => client.watch(paths.root(), AddWatchMode::PersistentRecursive).await,
@@ -112,6 +113,7 @@ fn concerns(interest: &Interest, paths: &Paths, event: &WatchedEvent) -> bool {
     let deleted = event.event_type == EventType::NodeDeleted;
     let changed = event.event_type == EventType::NodeDataChanged;
     match interest {
+        Interest::Nothing => false,
         Interest::Vacancy => {
             let in_slots = event.path.strip_prefix(&paths.slots()).is_some_and(|rest| rest.starts_with('/'));
             deleted && in_slots && event.path.ends_with("/owner") || changed && event.path == paths.admission()

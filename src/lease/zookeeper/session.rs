@@ -220,10 +220,15 @@ impl Session {
     }
 
     pub async fn watch(&self, interest: &Interest) -> Result<(), Failure> {
-        let post = Lookout::post(self.client()?, self.shared.paths.clone(), interest.clone());
-        let lookout = bounded(self.shared.patience, post).await?;
-        let task = Task::spawn(lookout.keep(self.shared.pulse.clone()));
-        let earlier = lock(&self.shared.lookout).replace(task);
+        let task = match interest {
+            Interest::Nothing => None,
+            interest => {
+                let post = Lookout::post(self.client()?, self.shared.paths.clone(), interest.clone());
+                let lookout = bounded(self.shared.patience, post).await?;
+                Some(Task::spawn(lookout.keep(self.shared.pulse.clone())))
+            }
+        };
+        let earlier = std::mem::replace(&mut *lock(&self.shared.lookout), task);
         if let Some(earlier) = earlier {
             earlier.end().await;
         }
