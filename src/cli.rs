@@ -1,7 +1,49 @@
-//! What the command line takes. Every flag can also be given as `MERIDIAN_…`; flags win over the environment.
+//! What the command line takes. Every flag can also be given as `MERIDIAN_…`; flags win over the environment, and the
+//! environment over the manifest.
 
-use clap::Args;
+use crate::telemetry::LogFormat;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// 64-bit, time-ordered ids that stay unique through any pause, partition, crash or clock jump
+#[derive(Parser, Clone, Debug)]
+#[command(
+    name = "meridian",
+    version,
+    max_term_width = 120,
+    after_help = "\
+Start here:
+  meridian up                              the whole fleet on this machine
+  meridian check                           is the manifest right?
+  meridian serve --region us-east --init   one node
+
+Exit codes: 0 fine, 1 the answer is no, 2 usage, 3 the world failed, 70 a bug"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// What to log, for instance info or warn,meridian=debug
+    #[arg(long, global = true, value_name = "FILTER", env = "MERIDIAN_LOG", default_value = "info")]
+    pub log: String,
+
+    /// How log lines look: text on a terminal and JSON elsewhere, or one of the two
+    #[arg(long, global = true, value_name = "FORMAT", env = "MERIDIAN_LOG_FORMAT", default_value = "auto")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    Serve(ServeArgs),
+    Up(UpArgs),
+    Status(StatusArgs),
+    Init(InitArgs),
+    Check(CheckArgs),
+    Decode(DecodeArgs),
+    Completions(CompletionsArgs),
+}
 
 /// Check a manifest and report everything that is wrong with it
 ///
@@ -22,11 +64,224 @@ Exit codes:
   2  the command line is wrong
   3  the file cannot be read")]
 pub struct CheckArgs {
-    /// The manifest of the fleet
-    #[arg(long, value_name = "FILE", env = "MERIDIAN_MANIFEST", default_value = "regions/meridian.yaml")]
-    pub manifest: PathBuf,
+    #[command(flatten)]
+    pub manifest: ManifestArg,
 
     /// Print one JSON object: ok, problems, load_factors
     #[arg(long)]
     pub json: bool,
+}
+
+/// The manifest, for every command that reads one.
+#[derive(Args, Clone, Debug)]
+pub struct ManifestArg {
+    /// The manifest of the fleet
+    #[arg(
+        id = "manifest",
+        long = "manifest",
+        value_name = "FILE",
+        env = "MERIDIAN_MANIFEST",
+        default_value = "regions/meridian.yaml"
+    )]
+    pub path: PathBuf,
+}
+
+/// Where the nodes of a region meet, for every command that goes there.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CoordinationArgs {
+    /// ZooKeeper, instead of the manifest's: host:port,host:port with an optional /chroot
+    #[arg(long, value_name = "HOSTS", env = "MERIDIAN_ZOOKEEPER", conflicts_with = "coordination")]
+    pub zookeeper: Option<String>,
+
+    /// No ZooKeeper: coordinate through locked files in a folder of this machine, as file:DIR
+    #[arg(long, value_name = "file:DIR", env = "MERIDIAN_COORDINATION")]
+    pub coordination: Option<String>,
+
+    /// What nodes authenticate to ZooKeeper as (digest), user:password
+    #[arg(long, value_name = "USER:PASSWORD", env = "MERIDIAN_ZOOKEEPER_AUTH", hide_env_values = true)]
+    pub zookeeper_auth: Option<String>,
+
+    /// What `init` authenticates as; it owns the znodes, and nodes get fewer rights
+    #[arg(
+        long,
+        value_name = "USER:PASSWORD",
+        env = "MERIDIAN_ZOOKEEPER_ADMIN_AUTH",
+        hide_env_values = true,
+        requires = "zookeeper_auth"
+    )]
+    pub zookeeper_admin_auth: Option<String>,
+}
+
+/// Run one node: lease a slot of its region and issue ids
+///
+/// The node is ready once it holds a slot. Beyond the region's quota it waits as a standby and takes over within a
+/// second when a slot comes free. Without ZooKeeper it keeps trying; if ZooKeeper goes away later it issues up to its
+/// ceiling, then answers 503. SIGTERM drains it: unready, requests under way are answered, the slot is released. A
+/// second signal ends it at once.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  meridian serve --region us-east
+  meridian serve --region us-east --zookeeper 127.0.0.1:2181 --init
+  meridian serve --region apac --static-slot 3 --state-dir /var/lib/meridian
+  meridian serve --region us-east --coordination file:/tmp/meridian --init --health-off ntp_synchronized")]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub manifest: ManifestArg,
+
+    /// The region this node belongs to
+    #[arg(long, value_name = "NAME", env = "MERIDIAN_REGION")]
+    pub region: String,
+
+    /// Where to serve ids (port 0: any free one)
+    #[arg(long, value_name = "ADDR:PORT", env = "MERIDIAN_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+
+    /// Where to serve /metrics, /livez and /readyz (port 0: any free one)
+    #[arg(long, value_name = "ADDR:PORT", env = "MERIDIAN_OPS_LISTEN", default_value = "0.0.0.0:9090")]
+    pub ops_listen: SocketAddr,
+
+    #[command(flatten)]
+    pub coordination: CoordinationArgs,
+
+    /// Ask for this slot of the static pool instead of any slot of the dynamic one
+    #[arg(long, value_name = "N", env = "MERIDIAN_STATIC_SLOT")]
+    pub static_slot: Option<u16>,
+
+    /// Where to remember high-water marks: the second line of defence, should ZooKeeper lose writes
+    #[arg(long, value_name = "DIR", env = "MERIDIAN_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Health criteria this host cannot satisfy by design, by name
+    #[arg(long, value_name = "NAME,…", env = "MERIDIAN_HEALTH_OFF", value_delimiter = ',')]
+    pub health_off: Vec<String>,
+
+    /// Make the region's znodes first, if they are not there
+    #[arg(long, env = "MERIDIAN_INIT")]
+    pub init: bool,
+
+    /// The name of this host in ZooKeeper; its own if not given
+    #[arg(long, value_name = "NAME", env = "MERIDIAN_HOST")]
+    pub host: Option<String>,
+
+    /// The availability zone, shown in ZooKeeper
+    #[arg(long, value_name = "NAME", env = "MERIDIAN_ZONE", default_value = "")]
+    pub zone: String,
+
+    /// How long requests under way may take to finish after SIGTERM, before the slot is released
+    #[arg(long, value_name = "SECONDS", env = "MERIDIAN_DRAIN_SECONDS", default_value_t = 10)]
+    pub drain_seconds: u64,
+}
+
+/// Run the whole fleet of the manifest on this machine
+///
+/// Each node is a process of its own on loopback addresses of its own, coordinated through locked files unless
+/// --zookeeper is given. Prints what runs where and a curl to try. Ctrl-C stops everything and releases every slot.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  meridian up
+  meridian up --nodes-per-region 3
+  meridian up --zookeeper 127.0.0.1:2181
+  meridian up --json | jq -r .http")]
+pub struct UpArgs {
+    #[command(flatten)]
+    pub manifest: ManifestArg,
+
+    /// Nodes in each region; the first ones ask for static slots, those beyond the quota stand by
+    #[arg(long, value_name = "N", env = "MERIDIAN_NODES_PER_REGION", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub nodes_per_region: u16,
+
+    /// A real ZooKeeper for all regions: host:port,host:port with an optional /chroot
+    #[arg(long, value_name = "HOSTS", env = "MERIDIAN_ZOOKEEPER")]
+    pub zookeeper: Option<String>,
+
+    /// Where logs, high-water marks and (without ZooKeeper) the leases live
+    #[arg(long, value_name = "DIR", env = "MERIDIAN_DIR", default_value = ".meridian")]
+    pub dir: PathBuf,
+
+    /// Print one JSON object a node once all are ready
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Show who holds which slot, since when, up to which ceiling, and who stands by
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  meridian status --region us-east
+  meridian status --zookeeper 127.0.0.1:2181
+  meridian status --coordination file:.meridian/leases --json | jq '.[] | select(.live)'
+
+Exit codes:
+  0  shown
+  3  a region's coordination service cannot be reached, or has no tree yet")]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub manifest: ManifestArg,
+
+    #[command(flatten)]
+    pub coordination: CoordinationArgs,
+
+    /// Only this region
+    #[arg(long, value_name = "NAME", env = "MERIDIAN_REGION")]
+    pub region: Option<String>,
+
+    /// Print one JSON array of rows
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Make the persistent znodes of a region, or bring its quota up to date
+///
+/// Idempotent: run it before the first node, and again whenever the manifest's quotas change.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  meridian init --region us-east
+  meridian init --zookeeper 127.0.0.1:2181
+  meridian init --region us-east --zookeeper-auth nodes:SECRET --zookeeper-admin-auth admin:SECRET")]
+pub struct InitArgs {
+    #[command(flatten)]
+    pub manifest: ManifestArg,
+
+    #[command(flatten)]
+    pub coordination: CoordinationArgs,
+
+    /// Only this region; all of the manifest if not given
+    #[arg(long, value_name = "NAME", env = "MERIDIAN_REGION")]
+    pub region: Option<String>,
+
+    /// Print one JSON object a region
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Take ids apart: time, region, worker, sequence
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  meridian decode 381983401627983872
+  curl -s http://127.0.0.1:8080/api/v1/id -H 'accept: text/plain' | xargs meridian decode --json")]
+pub struct DecodeArgs {
+    /// The ids, decimal
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<String>,
+
+    #[command(flatten)]
+    pub manifest: ManifestArg,
+
+    /// Print one JSON object an id
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Print the completions of a shell
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example:
+  meridian completions bash > /etc/bash_completion.d/meridian")]
+pub struct CompletionsArgs {
+    pub shell: Shell,
 }

@@ -1,6 +1,6 @@
 //! `meridian check`: what it says about the manifest that ships, and about every mistake of `tests/fixtures/manifest`.
 
-use meridian::cli::CheckArgs;
+use meridian::cli::{CheckArgs, ManifestArg};
 use meridian::commands::{Exit, check};
 use meridian::manifest::{Problem, digest};
 use meridian::topology::{Topology, inspect};
@@ -16,7 +16,7 @@ const FIXTURES: &str = "tests/fixtures/manifest";
 /// Runs the subcommand from the package's folder, where `cargo test` starts tests.
 fn run(manifest: &str, json: bool) -> (Exit, String) {
     let mut out = Vec::new();
-    let args = CheckArgs { manifest: PathBuf::from(manifest), json };
+    let args = CheckArgs { manifest: ManifestArg { path: PathBuf::from(manifest) }, json };
     let exit = check::run(&args, &mut out).expect("the manifest is readable");
     (exit, String::from_utf8(out).expect("the report is text"))
 }
@@ -77,7 +77,7 @@ fn unreadable_yaml_has_no_load_factors() {
 
 #[test]
 fn a_missing_file_is_no_verdict() {
-    let args = CheckArgs { manifest: PathBuf::from("regions/atlantis.yaml"), json: false };
+    let args = CheckArgs { manifest: ManifestArg { path: PathBuf::from("regions/atlantis.yaml") }, json: false };
     let error = check::run(&args, &mut Vec::new()).expect_err("there is no such file");
     assert_eq!(error.to_string(), "cannot read the manifest regions/atlantis.yaml");
 }

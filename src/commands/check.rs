@@ -11,8 +11,8 @@ use std::io::{self, Write};
 
 /// Prints the report to `out`. An error means that the manifest could not be read or the report not written.
 pub fn run(args: &CheckArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let file = args.manifest.display().to_string();
-    let bytes = std::fs::read(&args.manifest).with_context(|| format!("cannot read the manifest {file}"))?;
+    let file = args.manifest.path.display().to_string();
+    let bytes = std::fs::read(&args.manifest.path).with_context(|| format!("cannot read the manifest {file}"))?;
     let inspection = inspect(&file, &bytes);
     let exit = if inspection.problems.is_empty() { Exit::Fine } else { Exit::No };
     match args.json {

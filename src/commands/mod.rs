@@ -1,6 +1,12 @@
 //! One file a subcommand: build, wire, spawn, wait, print. Nothing else wires.
 
 pub mod check;
+pub mod completions;
+pub mod decode;
+mod fleet;
+pub mod init;
+pub mod status;
+mod table;
 
 /// How a subcommand ends, for scripts. Documented and stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,4 +27,29 @@ impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> std::process::ExitCode {
         std::process::ExitCode::from(exit as u8)
     }
+}
+
+/// An error that knows how the process should end. Any other error is the world's.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failed {
+    pub exit: Exit,
+    pub message: String,
+}
+
+impl Failed {
+    /// The command line asks for something that is not there.
+    pub fn usage(message: impl Into<String>) -> anyhow::Error {
+        Failed { exit: Exit::Usage, message: message.into() }.into()
+    }
+
+    /// The answer is no.
+    pub fn no(message: impl Into<String>) -> anyhow::Error {
+        Failed { exit: Exit::No, message: message.into() }.into()
+    }
+}
+
+/// How a process ends that failed with this error.
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    error.downcast_ref::<Failed>().map_or(Exit::World, |failed| failed.exit)
 }
