@@ -1,0 +1,43 @@
+//! What integration tests share: real ZooKeeper servers, a network that breaks on command, and waiting for conditions.
+//!
+//! Nothing here skips or sleeps for luck: what is missing panics with its remedy, what should happen has a deadline.
+
+// Every test binary compiles all of it and uses a part.
+#![allow(dead_code, unused_imports)]
+
+mod ensemble;
+mod proxy;
+
+pub use ensemble::{Ensemble, Settings};
+pub use proxy::{Proxy, Way};
+
+use std::time::{Duration, Instant};
+
+/// Far beyond what anything takes, so that a slow machine is not a failure.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Waits until the condition gives a value; panics with `what` after the deadline.
+pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The same, where there is no runtime.
+pub fn block_until<T>(what: impl std::fmt::Display, mut condition: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
+        std::thread::sleep(PAUSE);
+    }
+}
