@@ -8,6 +8,7 @@ pub mod atomic;
 pub mod cli;
 pub mod id;
 pub mod manifest;
+pub mod outcomes;
 pub mod shutdown;
 pub mod telemetry;
 // Layer 1: the valid fleet, the only reader of clocks.

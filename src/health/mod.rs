@@ -1,4 +1,170 @@
 //! The truth about this node, as a verdict: can it issue an id now, and would it like traffic?
+//!
+//! Reads lease, clock and outcomes; nothing reads it but those who ask.
 
 pub mod report;
 pub mod verdict;
+
+use crate::clock::{self, Clock};
+use crate::lease::keeper::Watched;
+use crate::lease::state::Phase;
+use crate::outcomes::Outcomes;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use report::{Report, Status};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+use verdict::{Criterion, Facts, LeaseFact, Limits, Nameplate, Recovery};
+
+/// One node's health.
+pub struct Health {
+    region: String,
+    datacenter: u16,
+    limits: Limits,
+    clock: Arc<Clock>,
+    lease: Watched,
+    outcomes: Arc<Outcomes>,
+    stopping: watch::Receiver<bool>,
+    recovery: Mutex<Recovery>,
+    metrics: Metrics,
+}
+
+#[derive(Default)]
+struct Metrics {
+    healthy: Gauge,
+    ready: Gauge,
+    clock_drift_ms: Gauge<f64, AtomicU64>,
+    ceiling_seconds: Gauge<f64, AtomicU64>,
+}
+
+impl Health {
+    pub fn new(
+        (region, datacenter): (String, u16),
+        limits: Limits,
+        clock: Arc<Clock>,
+        lease: Watched,
+        outcomes: Arc<Outcomes>,
+        stopping: watch::Receiver<bool>,
+        registry: &mut Registry,
+    ) -> Health {
+        let metrics = Metrics::default();
+        registry.register("healthy", "1 while /api/v1/health says 200", metrics.healthy.clone());
+        registry.register("ready", "1 while this node holds a slot and can issue", metrics.ready.clone());
+        registry.register(
+            "clock_drift_milliseconds",
+            "Distance of the wall clock from the coordination service's and from what is credible",
+            metrics.clock_drift_ms.clone(),
+        );
+        registry.register(
+            "lease_remaining_seconds",
+            "How far the ceiling is ahead of the clock; ids stop at 0",
+            metrics.ceiling_seconds.clone(),
+        );
+        let recovery = Mutex::default();
+        Health { region, datacenter, limits, clock, lease, outcomes, stopping, recovery, metrics }
+    }
+
+    /// The verdict of this moment. Failing shows at once; the way back needs two good looks.
+    pub fn report(&self) -> Report {
+        let facts = self.facts();
+        let worker = self.lease.grants.borrow().as_ref().map(|grant| grant.origin().worker);
+        let nameplate = Nameplate { region: self.region.clone(), datacenter: self.datacenter, worker };
+        let mut report = verdict::judge(nameplate, &facts, &self.limits);
+        let at_ms = self.clock.now().boot_us / 1_000;
+        let good = report.status == Status::Pass;
+        let well = self.recovery.lock().unwrap_or_else(PoisonError::into_inner).look(at_ms, good);
+        if good && !well {
+            report.status = Status::Fail;
+            report.checks.insert("recovery", verdict::recovering());
+        }
+        report
+    }
+
+    /// Whether this node can issue an id now, or why not.
+    pub fn ready(&self) -> Result<(), String> {
+        match self.lease_fact() {
+            LeaseFact::Holding { .. } => Ok(()),
+            other => {
+                let (observed, detail) = verdict::describe(&other);
+                Err(detail.map_or(observed.clone(), |detail| format!("{observed}: {detail}")))
+            }
+        }
+    }
+
+    /// Looks once for the metrics and for the way back, which counts looks; called every second.
+    pub fn tick(&self) {
+        let report = self.report();
+        self.metrics.healthy.set((report.status == Status::Pass).into());
+        self.metrics.ready.set(self.ready().is_ok().into());
+        self.metrics.clock_drift_ms.set(self.clock_drift_ms());
+        let remaining_ms = match self.lease_fact() {
+            LeaseFact::Holding { ms_to_ceiling } => ms_to_ceiling,
+            _ => 0,
+        };
+        self.metrics.ceiling_seconds.set(remaining_ms as f64 / 1_000.0);
+    }
+
+    fn facts(&self) -> Facts {
+        let boot_us = self.clock.now().boot_us;
+        let recent = self.outcomes.recent(boot_us);
+        Facts {
+            lease: self.lease_fact(),
+            p99_ms: self.outcomes.p99(boot_us).map(|p99| p99.as_secs_f64() * 1_000.0),
+            clock_drift_ms: self.clock_drift_ms(),
+            ntp_synchronized: clock::kernel_state().synchronized,
+            failed: recent.failed,
+            requests: recent.served + recent.failed,
+        }
+    }
+
+    fn lease_fact(&self) -> LeaseFact {
+        if *self.stopping.borrow() {
+            return LeaseFact::Stopping;
+        }
+        if let Some(grant) = self.lease.grants.borrow().as_ref() {
+            // What counts is what a request would find: the counter may be ahead of the clock.
+            let next = self.clock.now().credible().max(grant.layout().millis(grant.position()));
+            return match grant.ceiling().saturating_sub(next) {
+                0 => LeaseFact::Spent,
+                _ if grant.is_sealed() => LeaseFact::Spent,
+                ms_to_ceiling => LeaseFact::Holding { ms_to_ceiling },
+            };
+        }
+        let status = self.lease.status.borrow();
+        match status.phase {
+            Phase::Standby { rank } => LeaseFact::Standby { rank },
+            Phase::Ineligible => LeaseFact::Ineligible,
+            Phase::Stopping => LeaseFact::Stopping,
+            Phase::Connecting | Phase::Holding | Phase::Detached => {
+                LeaseFact::Connecting { trouble: status.trouble.clone() }
+            }
+        }
+    }
+
+    /// The worst of what two sources say: the coordination service's clock, and the time since boot.
+    fn clock_drift_ms(&self) -> f64 {
+        let service = self.lease.status.borrow().offset.map_or(0.0, |o| (o.offset_ms.abs() - o.error_ms).max(0.0));
+        self.clock.deviation_ms().abs().max(service)
+    }
+}
+
+/// The limits of a manifest and what is switched off, there or by name.
+pub fn limits(health: &crate::topology::Health, off: impl IntoIterator<Item = Criterion>) -> Limits {
+    let mut off: std::collections::BTreeSet<Criterion> = off.into_iter().collect();
+    if health.response_time_ms.is_none() {
+        off.insert(Criterion::ResponseTimeMs);
+    }
+    if health.clock_drift_ms.is_none() {
+        off.insert(Criterion::ClockDriftMs);
+    }
+    if !health.ntp_synchronized {
+        off.insert(Criterion::NtpSynchronized);
+    }
+    Limits {
+        response_time_ms: health.response_time_ms.unwrap_or(u64::MAX) as f64,
+        clock_drift_ms: health.clock_drift_ms.unwrap_or(u64::MAX) as f64,
+        error_ratio: 0.5,
+        off,
+    }
+}

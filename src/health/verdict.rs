@@ -158,8 +158,18 @@ pub fn judge(nameplate: Nameplate, facts: &Facts, limits: &Limits) -> Report {
     Report { status, region, datacenter, worker, checks }
 }
 
+/// Stands among the checks while everything else holds, but has not for long enough.
+pub fn recovering() -> Check {
+    Check {
+        observed: json!("one good look"),
+        limit: json!("two good looks, a second apart"),
+        status: Status::Fail,
+        detail: Some("the node is well again, and says so on its second good look".into()),
+    }
+}
+
 /// What is observed, and what is wrong with it if anything is.
-fn describe(lease: &LeaseFact) -> (String, Option<String>) {
+pub fn describe(lease: &LeaseFact) -> (String, Option<String>) {
     match lease {
         LeaseFact::Holding { ms_to_ceiling } => (format!("holding, {ms_to_ceiling} ms to the ceiling"), None),
         LeaseFact::Spent => (
@@ -184,9 +194,11 @@ fn rounded(ms: f64) -> f64 {
     (ms * 1_000.0).round() / 1_000.0
 }
 
-/// The way back: failing shows at once, but after it a node is well only on the second good look, a second apart.
+/// The way back: failing shows at once, but after it a node is well only on the second good look, a second apart. A new
+/// node has nothing to come back from.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recovery {
+    was_well: bool,
     failing: bool,
     good_since_ms: Option<u64>,
 }
@@ -197,16 +209,15 @@ const LOOKS_APART_MS: u64 = 1_000;
 impl Recovery {
     /// Folds one look in; true while the node may say that it is well.
     pub fn look(&mut self, at_ms: u64, good: bool) -> bool {
-        match (good, self.failing) {
-            (false, _) => *self = Recovery { failing: true, good_since_ms: None },
-            (true, true) => {
-                let since = *self.good_since_ms.get_or_insert(at_ms);
-                if at_ms.saturating_sub(since) >= LOOKS_APART_MS {
-                    *self = Recovery::default();
-                }
-            }
-            (true, false) => {}
+        if !good {
+            (self.failing, self.good_since_ms) = (self.was_well, None);
+            return false;
         }
+        let since = *self.good_since_ms.get_or_insert(at_ms);
+        if at_ms.saturating_sub(since) >= LOOKS_APART_MS {
+            self.failing = false;
+        }
+        self.was_well |= !self.failing;
         !self.failing
     }
 }
@@ -266,6 +277,7 @@ mod tests {
     #[test]
     fn the_way_back_needs_two_good_looks() {
         let mut recovery = Recovery::default();
+        assert!(!recovery.look(0, false), "not well yet");
         assert!(recovery.look(0, true), "a new node waits for nothing");
         assert!(!recovery.look(10, false));
         assert!(!recovery.look(20, true));
@@ -276,13 +288,15 @@ mod tests {
     proptest! {
         #[test]
         fn a_bad_look_is_never_hidden(looks in prop::collection::vec((0u64..3_000, any::<bool>()), 1..50)) {
-            let (mut recovery, mut at, mut good_for) = (Recovery::default(), 0, None);
+            let (mut recovery, mut at, mut good_for, mut ever) = (Recovery::default(), 0, None, false);
             for (dt, good) in looks {
                 at += dt;
                 good_for = if good { good_for.or(Some(at)) } else { None };
                 let well = recovery.look(at, good);
                 prop_assert!(good || !well);
                 prop_assert!(well || good_for.is_none_or(|since| at - since < LOOKS_APART_MS));
+                prop_assert!(!good || well || ever);
+                ever |= well;
             }
         }
     }
