@@ -6,6 +6,9 @@
 // Layer 0: words and tools.
 pub mod atomic;
 pub mod id;
+pub mod load;
+pub mod metrics;
+pub mod outcomes;
 // Layer 1: the valid fleet, the only reader of clocks.
 pub mod clock;
 pub mod topology;
