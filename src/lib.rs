@@ -19,3 +19,5 @@ pub mod generator;
 pub mod health;
 // Layer 4: the one door to ids.
 pub mod issuer;
+// Layer 5: translations.
+pub mod http;

@@ -145,6 +145,11 @@ impl Load {
         self.in_flight.saturating_sub(self.requests.available_permits())
     }
 
+    /// How many long answers are on their way out now.
+    pub fn stream_count(&self) -> usize {
+        self.in_flight.saturating_sub(self.streams.available_permits())
+    }
+
     /// How many requests wait for a permit now.
     pub fn queued(&self) -> usize {
         self.queued.load(Relaxed)
