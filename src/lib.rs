@@ -7,7 +7,9 @@
 pub mod atomic;
 pub mod cli;
 pub mod id;
+pub mod load;
 pub mod manifest;
+pub mod metrics;
 pub mod outcomes;
 pub mod shutdown;
 pub mod telemetry;
@@ -21,5 +23,7 @@ pub mod generator;
 pub mod health;
 // Layer 4: the one door to ids.
 pub mod issuer;
+// Layer 5: the wire.
+pub mod http;
 // Layer 6: the subcommands.
 pub mod commands;

@@ -1,0 +1,269 @@
+//! The public port's calls: from a request to the answer.
+
+use super::answer::{Answer, Body, CHUNK_BYTES, Ids, length};
+use super::body;
+use super::metrics::Metrics;
+use super::openapi;
+use super::problem::{Code, Problem};
+use super::query;
+use super::representation::{Representation, choose};
+use super::route::{self, Call, Found, Route};
+use crate::clock::{Clock, boot_us, rfc3339};
+use crate::health::report::{Report, Status};
+use crate::id::Layout;
+use crate::issuer::{Issued, Issuer, Refused};
+use crate::load::{Load, Stream, Why};
+use crate::outcomes::{Outcome, Outcomes};
+use crate::topology::Limits;
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue};
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+/// How this node is, as of now.
+pub type Judge = Arc<dyn Fn() -> Report + Send + Sync>;
+
+/// What the public port needs.
+pub struct Parts {
+    pub issuer: Arc<Issuer>,
+    pub clock: Arc<Clock>,
+    pub load: Arc<Load>,
+    pub outcomes: Arc<Outcomes>,
+    pub metrics: Arc<Metrics>,
+    pub health: Judge,
+    /// Names by datacenter.
+    pub regions: BTreeMap<u16, String>,
+    pub layout: Layout,
+    pub limits: Limits,
+}
+
+/// The public port's calls.
+pub struct Api {
+    parts: Parts,
+    openapi: Bytes,
+    index: Bytes,
+    stopping: AtomicBool,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("limits", &self.parts.limits).finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    pub fn new(parts: Parts) -> Api {
+        let openapi = Bytes::from(openapi::document(parts.limits.ids_per_request).to_string());
+        Api { openapi, index: index(route::PUBLIC), stopping: AtomicBool::new(false), parts }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.parts.limits
+    }
+
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+        &self.parts.metrics
+    }
+
+    /// From now on, having no lease is because of the shutdown.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+    }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>, turned_away: bool) -> Answer {
+        let method = request.method().clone();
+        let (route, result) = match route::find(route::PUBLIC, request.uri().path()) {
+            Ok(Found { call, parameter }) => {
+                let parameter = parameter.into_owned();
+                (call.route, self.call(call, &parameter, request, turned_away).await)
+            }
+            Err(problem) => (Route::Unknown, self.read(request).await.and(Err(problem))),
+        };
+        let mut answer = result.unwrap_or_else(Problem::into_answer);
+        if turned_away {
+            answer.response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.parts.metrics.answered(route, &method, answer.response.status(), answer.code);
+        answer
+    }
+
+    /// Reads the request to its end; what is left is its head.
+    async fn read(&self, request: Request<Incoming>) -> Result<hyper::http::request::Parts, Problem> {
+        let (head, incoming) = request.into_parts();
+        let limits = &self.parts.limits;
+        body::discard(incoming, limits.body_bytes, limits.header_time, head.headers.contains_key(EXPECT)).await?;
+        Ok(head)
+    }
+
+    async fn call(
+        &self,
+        call: &'static Call,
+        parameter: &str,
+        request: Request<Incoming>,
+        turned_away: bool,
+    ) -> Result<Answer, Problem> {
+        let head = self.read(request).await?;
+        call.allows(&head.method)?;
+        if turned_away && call.route != Route::Health {
+            return Err(Problem::shed(self.parts.load.shed(Why::Connections)).close());
+        }
+        let query = head.uri.query();
+        let limit = self.parts.limits.ids_per_request;
+        match call.route {
+            Route::Id => {
+                let representation = representation(&head.headers, call)?;
+                query::none(query, "; for several ids ask /api/v1/ids?count=N")?;
+                self.id(representation).await
+            }
+            Route::Ids => {
+                let representation = representation(&head.headers, call)?;
+                self.ids(query::count(query, limit)?, representation).await
+            }
+            Route::Ranges => {
+                representation(&head.headers, call)?;
+                self.ranges(query::count(query, limit)?).await
+            }
+            Route::Decode => {
+                representation(&head.headers, call)?;
+                query::none(query, "")?;
+                self.decode(parameter)
+            }
+            Route::Health => Ok(self.health()),
+            Route::OpenApi => Ok(fixed("application/json", self.openapi.clone())),
+            Route::Index => Ok(fixed("application/json", self.index.clone())),
+            Route::Metrics | Route::Live | Route::Ready | Route::Unknown => {
+                Err(Problem::new(Code::Internal, "this call belongs to the other port"))
+            }
+        }
+    }
+
+    async fn id(&self, representation: Representation) -> Result<Answer, Problem> {
+        let issued = self.draw(1, |_| 0).await?.0;
+        let mut text = String::with_capacity(32);
+        let id = issued.ids().next().unwrap_or_default();
+        let _ = match representation {
+            Representation::Text => write!(text, "{id}"),
+            Representation::Json | Representation::Lines | Representation::Bytes => write!(text, r#"{{"id":"{id}"}}"#),
+        };
+        Ok(fresh(representation.media_type(), Body::full(Bytes::from(text))))
+    }
+
+    async fn ids(&self, count: u32, representation: Representation) -> Result<Answer, Problem> {
+        let (issued, stream) = self.draw(count, |issued| length(issued, representation)).await?;
+        Ok(fresh(representation.media_type(), Body::ids(Ids::new(issued, representation, stream))))
+    }
+
+    async fn ranges(&self, count: u32) -> Result<Answer, Problem> {
+        // As many ranges as milliseconds, and the longest wait allowed bounds those.
+        let (issued, _stream) = self.draw(count, |_| 0).await?;
+        let mut text = format!(r#"{{"layout":"{}","ranges":["#, issued.layout.name);
+        for (n, range) in issued.ranges().enumerate() {
+            let comma = if n == 0 { "" } else { "," };
+            let _ = write!(text, r#"{comma}{{"first":"{}","count":{}}}"#, range.first, range.count);
+        }
+        text.push_str("]}");
+        Ok(fresh("application/json", Body::full(Bytes::from(text))))
+    }
+
+    fn decode(&self, text: &str) -> Result<Answer, Problem> {
+        let invalid = |why: &str| {
+            let detail =
+                format!("{:?} {why}; ids are decimal numbers as /api/v1/id gives them", query::shortened(text));
+            Problem::new(Code::IdInvalid, detail)
+        };
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(invalid("is not a decimal number"));
+        }
+        let id: u64 = text.parse().map_err(|_| invalid("has more than 64 bits"))?;
+        let layout = self.parts.layout;
+        let parts = layout.decode(id).ok_or_else(|| invalid("has bits the layout does not have"))?;
+        let document = json!({
+            "id": id.to_string(),
+            "time": rfc3339(self.parts.clock.unix_ms_of(parts.timestamp)),
+            "region": self.parts.regions.get(&parts.origin.datacenter),
+            "datacenter": parts.origin.datacenter,
+            "worker": parts.origin.worker,
+            "sequence": parts.sequence,
+        });
+        Ok(fixed("application/json", Bytes::from(document.to_string())))
+    }
+
+    fn health(&self) -> Answer {
+        let report = (self.parts.health)();
+        let text = serde_json::to_vec(&report).unwrap_or_default();
+        let mut answer = fresh("application/health+json", Body::full(Bytes::from(text)));
+        if report.status == Status::Fail {
+            *answer.response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        answer
+    }
+
+    /// Ids, and the right to send them if their text (`length`) is more than one chunk. What became of it is recorded.
+    async fn draw(&self, count: u32, length: impl Fn(&Issued) -> u64) -> Result<(Issued, Option<Stream>), Problem> {
+        let started = boot_us();
+        let drawn: Result<_, Problem> = async {
+            let _permit = self.parts.load.enter().await.map_err(Problem::shed)?;
+            let issued = self.parts.issuer.issue(count).await.map_err(|refused| {
+                if let Refused::Ahead(_) = refused {
+                    self.parts.load.shed(Why::AheadOfClock);
+                }
+                Problem::refused(refused, self.stopping.load(Relaxed))
+            })?;
+            let stream = match length(&issued) {
+                length if length <= CHUNK_BYTES as u64 => None,
+                _ => Some(self.parts.load.stream().map_err(Problem::shed)?),
+            };
+            Ok((issued, stream))
+        }
+        .await;
+        let now = boot_us();
+        let outcome = match &drawn {
+            Ok((issued, _)) => {
+                let took = Duration::from_micros((now - started).max(0) as u64).saturating_sub(issued.waited);
+                self.parts.metrics.served(took.as_secs_f64());
+                Outcome::Served(took)
+            }
+            Err(problem) if problem.code.is_shedding() => Outcome::Shed,
+            Err(_) => Outcome::Failed,
+        };
+        self.parts.outcomes.record(now.max(0) as u64, outcome);
+        drawn
+    }
+}
+
+fn representation(headers: &HeaderMap, call: &Call) -> Result<Representation, Problem> {
+    choose(headers, call.offered).ok_or_else(|| {
+        let offered: Vec<&str> = call.offered.iter().map(|offered| offered.essence()).collect();
+        Problem::new(Code::NotAcceptable, format!("accept one of {}", offered.join(", ")))
+    })
+}
+
+/// An answer nobody may keep.
+fn fresh(media_type: &'static str, body: Body) -> Answer {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Answer { response, code: None }
+}
+
+/// An answer that is the same each time.
+pub(super) fn fixed(media_type: &'static str, text: Bytes) -> Answer {
+    let mut response = Response::new(Body::full(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    Answer { response, code: None }
+}
+
+/// What is here, for people and programs that ask `/`.
+pub(super) fn index(calls: &[Call]) -> Bytes {
+    let calls: Vec<Value> = calls
+        .iter()
+        .map(|call| json!({ "path": call.path, "methods": call.methods, "summary": call.summary }))
+        .collect();
+    Bytes::from(json!({ "service": "meridian", "version": env!("CARGO_PKG_VERSION"), "calls": calls }).to_string())
+}

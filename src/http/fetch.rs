@@ -1,0 +1,43 @@
+//! One bounded GET, for commands that ask a node how it is.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::header::{ACCEPT, HOST};
+use hyper::{Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// More than any of our answers to such a question.
+const BODY_BYTES: usize = 1 << 20;
+
+/// Asks `url` (plain `http://host:port/path`) and waits for the whole answer, at most this long.
+pub async fn fetch(url: &str, within: Duration) -> anyhow::Result<(StatusCode, Bytes)> {
+    tokio::time::timeout(within, ask(url)).await.map_err(|_| anyhow::anyhow!("{url}: no answer within {within:?}"))?
+}
+
+async fn ask(url: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+    let uri: Uri = url.parse()?;
+    let authority = uri.authority().ok_or_else(|| anyhow::anyhow!("{url}: no host"))?.clone();
+    let stream = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(80))).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let request =
+        Request::get(path).header(HOST, authority.as_str()).header(ACCEPT, "*/*").body(Empty::<Bytes>::new())?;
+    let answer = async {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), BODY_BYTES).collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!("{url}: {error}"))?;
+        anyhow::Ok((status, body.to_bytes()))
+    };
+    // The connection is driven here, so nothing is left behind when the time is over.
+    let drive = async {
+        let _ = connection.await;
+        std::future::pending::<std::convert::Infallible>().await
+    };
+    tokio::select! {
+        answer = answer => answer,
+        never = drive => match never {},
+    }
+}

@@ -1,0 +1,329 @@
+//! The loop that accepts connections and the life of each: bounded in number and time, drained at the end.
+//!
+//! Up to `connections` are served. The next [`OVERFLOW`] are answered too, but every call except health gets 503 `shed`
+//! and the connection ends: a full node is not an ill node, and probes still see that. Beyond those nothing is
+//! accepted until one ends; the kernel's backlog holds them.
+
+use super::answer::{Answer, Body};
+use super::api::Api;
+use super::metrics::{Cut, Metrics, Open, Port};
+use super::ops::Ops;
+use super::problem::{Code, Problem};
+use super::pulse::{Over, Patience, Pulse};
+use super::socket::{Remains, Socket};
+use crate::topology::Limits;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_LENGTH, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// Connections over the limit that are still answered, with a refusal.
+pub const OVERFLOW: usize = 64;
+
+/// How long accepting rests when the kernel cannot give a socket (usually: no file descriptor is left).
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// How long a drain lasts: what is not finished by then is cut.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Requests one HTTP/2 connection may have open at once.
+const STREAMS: u32 = 128;
+
+/// The parser takes up to this many times the limit, so that what is somewhat too large is refused by us, with
+/// problem details on HTTP/2 too.
+const HEADER_SLACK: usize = 2;
+
+/// What the server needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub port: Port,
+    pub connections: usize,
+    pub header_bytes: usize,
+    pub patience: Patience,
+    pub drain: Duration,
+}
+
+impl Settings {
+    pub fn new(limits: &Limits, port: Port) -> Settings {
+        Settings {
+            port,
+            connections: limits.connections,
+            header_bytes: limits.header_bytes,
+            patience: Patience { head: limits.header_time, idle: limits.idle, answer: limits.idle },
+            drain: DRAIN,
+        }
+    }
+}
+
+/// Who answers.
+#[derive(Clone, Debug)]
+pub enum Site {
+    Public(Arc<Api>),
+    Operations(Arc<Ops>),
+}
+
+/// How a drain went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were at work when the time was over.
+    pub cut: usize,
+}
+
+/// Serves until `shutdown`, then stops accepting, finishes what runs, and cuts what takes too long.
+pub async fn run(
+    listener: TcpListener,
+    site: Site,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
+    let (stop, stopping) = watch::channel(false);
+    let shared = Arc::new(Shared { builder: builder(&settings), site, settings, metrics });
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let room = connections.len() < shared.settings.connections + OVERFLOW;
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(ended) = connections.join_next() => shared.ended(ended),
+            accepted = listener.accept(), if room => match accepted {
+                Ok((stream, _)) => {
+                    let turned_away = connections.len() >= shared.settings.connections;
+                    connections.spawn(shared.clone().serve(stream, turned_away, stopping.clone()));
+                }
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => {
+                    shared.metrics.accept_failed(shared.settings.port);
+                    tracing::warn!(%error, "cannot accept connections; trying again");
+                    tokio::select! {
+                        () = &mut shutdown => break,
+                        () = sleep(ACCEPT_REST) => {}
+                    }
+                }
+            },
+        }
+    }
+    if let Site::Public(api) = &shared.site {
+        api.stop();
+    }
+    // Clients in the backlog have connected and may have asked: they are answered too, if they are quick.
+    while connections.len() < shared.settings.connections
+        && let Some(Ok((stream, _))) = at_once(listener.accept()).await
+    {
+        connections.spawn(shared.clone().serve(stream, false, stopping.clone()));
+    }
+    drop(listener);
+    stop.send_replace(true);
+    let finish = async {
+        while let Some(ended) = connections.join_next().await {
+            shared.ended(ended);
+        }
+    };
+    if timeout(shared.settings.drain, finish).await.is_err() {
+        tracing::warn!(connections = connections.len(), "the time to drain is over");
+    }
+    let cut = connections.len();
+    (0..cut).for_each(|_| shared.metrics.cut(shared.settings.port, Cut::Drain));
+    connections.shutdown().await;
+    Drained { cut }
+}
+
+/// The connection was gone before it was accepted: nothing to rest for.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// The result of a future if it has one now.
+async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+fn builder(settings: &Settings) -> auto::Builder<Streams> {
+    let head = settings.header_bytes * HEADER_SLACK;
+    let mut builder = auto::Builder::new(Streams { limit: settings.patience.answer });
+    // Heads are timed by the pulse: hyper's own timer also runs while a connection is idle.
+    builder.http1().max_buf_size(head.max(8 * 1024)).header_read_timeout(None);
+    builder
+        .http2()
+        .max_header_list_size(head.min(u32::MAX as usize) as u32)
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(256 * 1024)
+        .max_send_buf_size(64 * 1024);
+    builder
+}
+
+/// Runs the streams of HTTP/2 connections, each for a bounded time. They end with their connection at the latest.
+#[derive(Clone, Debug)]
+struct Streams {
+    limit: Duration,
+}
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, stream: F) {
+        tokio::spawn(timeout(self.limit, stream));
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// The peer may still be sending, and must not lose the last answer for that.
+    Midway,
+    /// Nothing is owed: it was idle, or has had its chance.
+    AtRest,
+}
+
+/// What all connections share.
+struct Shared {
+    builder: auto::Builder<Streams>,
+    site: Site,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    fn ended(&self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a connection ended by a bug");
+        }
+    }
+
+    async fn serve(self: Arc<Shared>, stream: TcpStream, turned_away: bool, stopping: watch::Receiver<bool>) {
+        let _open: Open = self.metrics.opened(self.settings.port);
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "the connection is gone");
+            return;
+        }
+        let pulse = Pulse::start();
+        let (socket, remains) = Socket::new(stream, pulse.clone());
+        if turned_away {
+            self.metrics.cut(self.settings.port, Cut::TurnedAway);
+            let life = self.drive(socket, &remains, pulse, true, stopping);
+            let _ = timeout(self.settings.patience.head, life).await;
+            remains.linger().await;
+        } else if self.drive(socket, &remains, pulse, false, stopping).await == Ended::Midway {
+            remains.linger().await;
+        }
+    }
+
+    /// The life of a connection: until it ends, takes too long, or the server stops and it has finished.
+    async fn drive(
+        self: &Arc<Shared>,
+        socket: Socket,
+        remains: &Remains,
+        pulse: Arc<Pulse>,
+        turned_away: bool,
+        mut stopping: watch::Receiver<bool>,
+    ) -> Ended {
+        let patience = self.settings.patience;
+        let service = service_fn({
+            let (shared, pulse) = (self.clone(), pulse.clone());
+            move |request| {
+                let (shared, beat) = (shared.clone(), pulse.begin());
+                async move {
+                    let response = shared.respond(request, turned_away).await;
+                    Ok::<_, Infallible>(response.map(|body| body.with_beat(beat)))
+                }
+            }
+        });
+        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(socket), service));
+        let mut timer = pin!(sleep_until(pulse.due(&patience)));
+        let mut told = false;
+        loop {
+            let event = poll_fn(|cx| {
+                if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(Some(result));
+                }
+                // Only ever armed earlier here: when it fires too early it is armed again.
+                let due = pulse.due(&patience);
+                if due < timer.deadline() {
+                    timer.as_mut().reset(due);
+                }
+                timer.as_mut().poll(cx).map(|()| None)
+            });
+            tokio::select! {
+                biased;
+                ended = event => match (ended, pulse.over(&patience)) {
+                    (Some(Ok(())), _) if told => return Ended::AtRest,
+                    (Some(Ok(())), _) => return Ended::Midway,
+                    (Some(Err(error)), _) => {
+                        tracing::debug!(%error, "a connection ended");
+                        return Ended::Midway;
+                    }
+                    (None, Some(over)) => {
+                        self.metrics.cut(self.settings.port, Cut::Late(over));
+                        if over == Over::Head {
+                            let detail = format!("send the whole request head within {:?}", patience.head);
+                            remains.say(Problem::new(Code::RequestTimeout, detail));
+                            return Ended::Midway;
+                        }
+                        return Ended::AtRest;
+                    }
+                    (None, None) => timer.as_mut().reset(pulse.due(&patience).max(Instant::now())),
+                },
+                _ = stopping.wait_for(|stop| *stop), if !told => {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+
+    async fn respond(&self, request: Request<Incoming>, turned_away: bool) -> Response<Body> {
+        let is_head = request.method() == Method::HEAD;
+        let size = head_bytes(request.method(), request.uri(), request.headers());
+        let answer = if size > self.settings.header_bytes {
+            let limit = self.settings.header_bytes;
+            let detail = format!("path and headers are {size} bytes; send at most {limit}");
+            Problem::new(Code::HeadersTooLarge, detail).close().into_answer()
+        } else {
+            match &self.site {
+                Site::Public(api) => api.answer(request, turned_away).await,
+                Site::Operations(ops) => ops.answer(request, turned_away).await,
+            }
+        };
+        let Answer { mut response, .. } = answer;
+        if is_head {
+            if let Some(length) = response.body().size_hint().exact() {
+                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            *response.body_mut() = Body::empty();
+        }
+        if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!("an answer was a bug");
+        }
+        response
+    }
+}
+
+/// The size of a request's head, as HTTP/1.1 would send it.
+fn head_bytes(method: &Method, uri: &Uri, headers: &HeaderMap) -> usize {
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let line = method.as_str().len() + path + " HTTP/1.1\r\n ".len();
+    headers.iter().fold(line, |sum, (name, value)| sum + name.as_str().len() + value.len() + ": \r\n".len())
+}

@@ -1,0 +1,156 @@
+//! The real server on a loopback port, asked by real clients, well-behaved and not.
+
+mod abuse;
+mod calls;
+mod contract;
+mod lifetime;
+mod schema;
+mod wire;
+
+use super::metrics::{Metrics, Port};
+use super::ops::Ops;
+use super::server::{self, Drained, Settings, Site};
+use super::{Api, Parts};
+use crate::clock::Clock;
+use crate::health::report::{Check, Report, Status};
+use crate::id::{Origin, SNOWFLAKE64};
+use crate::issuer::Issuer;
+use crate::lease::grant::Grant;
+use crate::load::Load;
+use crate::outcomes::Outcomes;
+use crate::topology::Limits;
+use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const ORIGIN: Origin = Origin { datacenter: 2, worker: 17 };
+
+fn limits() -> Limits {
+    Limits {
+        ids_per_request: 1_000_000,
+        in_flight: 64,
+        connections: 100,
+        body_bytes: 65_536,
+        header_bytes: 16_384,
+        header_time: Duration::from_secs(5),
+        idle: Duration::from_secs(60),
+    }
+}
+
+/// A running node and its insides.
+struct Node {
+    address: SocketAddr,
+    ops: SocketAddr,
+    issuer: Arc<Issuer>,
+    load: Arc<Load>,
+    outcomes: Arc<Outcomes>,
+    clock: Arc<Clock>,
+    well: Arc<AtomicBool>,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<Drained>,
+}
+
+impl Node {
+    async fn start() -> Node {
+        Node::with(limits()).await
+    }
+
+    async fn with(limits: Limits) -> Node {
+        Node::tuned(limits, |_| {}).await
+    }
+
+    async fn tuned(limits: Limits, tune: impl FnOnce(&mut Settings)) -> Node {
+        let mut registry: Registry = crate::metrics::registry();
+        let clock = Arc::new(Clock::start(1_704_067_200_000));
+        let issuer = Arc::new(Issuer::new(clock.clone(), Duration::from_secs(1), &mut registry));
+        let load = Arc::new(Load::new(limits.in_flight, &mut registry));
+        let outcomes = Arc::new(Outcomes::default());
+        let metrics = Metrics::new(&mut registry);
+        let well = Arc::new(AtomicBool::new(true));
+        let (healthy, ready) = (well.clone(), well.clone());
+        let api = Arc::new(Api::new(Parts {
+            issuer: issuer.clone(),
+            clock: clock.clone(),
+            load: load.clone(),
+            outcomes: outcomes.clone(),
+            metrics: metrics.clone(),
+            health: Arc::new(move || report(healthy.load(Relaxed))),
+            regions: BTreeMap::from([(2, "eu-west".to_owned())]),
+            layout: SNOWFLAKE64,
+            limits: limits.clone(),
+        }));
+        let ops = Arc::new(Ops {
+            registry: Arc::new(registry),
+            metrics: metrics.clone(),
+            ready: Arc::new(move || if ready.load(Relaxed) { Ok(()) } else { Err("no lease".to_owned()) }),
+            limits: limits.clone(),
+        });
+        let (listener, ops_listener) = (bind().await, bind().await);
+        let address = listener.local_addr().unwrap();
+        let ops_address = ops_listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut settings = Settings::new(&limits, Port::Public);
+        tune(&mut settings);
+        tokio::spawn(super::ops::run(ops_listener, ops, std::future::pending()));
+        let server = tokio::spawn(server::run(listener, Site::Public(api), settings, metrics, async move {
+            let _ = stopped.await;
+        }));
+        let node = Node { address, ops: ops_address, issuer, load, outcomes, clock, well, stop: Some(stop), server };
+        node.lease();
+        node
+    }
+
+    fn lease(&self) -> Arc<Grant> {
+        let floor = self.clock.now().credible();
+        let grant = Arc::new(Grant::new(SNOWFLAKE64, ORIGIN, floor, floor + 3_600_000));
+        self.issuer.install(Some(grant.clone()));
+        grant
+    }
+
+    fn stop(&mut self) {
+        let _ = self.stop.take().expect("stopped once").send(());
+    }
+
+    async fn stopped(mut self) -> Drained {
+        if self.stop.is_some() {
+            self.stop();
+        }
+        within(self.server).await.unwrap()
+    }
+}
+
+async fn bind() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+fn report(well: bool) -> Report {
+    let status = if well { Status::Pass } else { Status::Fail };
+    let lease = Check { observed: well.into(), limit: true.into(), status, detail: None };
+    Report {
+        status,
+        region: "eu-west".to_owned(),
+        datacenter: ORIGIN.datacenter,
+        worker: Some(ORIGIN.worker),
+        checks: BTreeMap::from([("lease", lease)]),
+    }
+}
+
+/// No test waits for ever.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("it takes too long")
+}
+
+async fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap_or_else(|_| panic!("waiting for {what}"));
+}
