@@ -160,6 +160,10 @@ pub struct ServeArgs {
     #[arg(long, env = "MERIDIAN_INIT")]
     pub init: bool,
 
+    /// Print one JSON line with region, addresses and pid once the ports are bound
+    #[arg(long)]
+    pub json: bool,
+
     /// The name of this host in ZooKeeper; its own if not given
     #[arg(long, value_name = "NAME", env = "MERIDIAN_HOST")]
     pub host: Option<String>,

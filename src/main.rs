@@ -31,6 +31,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Completions(args) => commands::completions::run(args, &mut out),
         Command::Init(args) => runtime.block_on(commands::init::run(args, &mut out)),
         Command::Status(args) => runtime.block_on(commands::status::run(args, &mut out)),
-        Command::Serve(_) | Command::Up(_) => Ok(Exit::Usage),
+        Command::Serve(args) => runtime.block_on(commands::serve::run(args, &mut out)),
+        Command::Up(args) => runtime.block_on(commands::up::run(args, &mut out)),
     }
 }

@@ -3,9 +3,11 @@
 //! Clocks are read through libc, so that libfaketime can lie to one process in a test.
 
 mod credible;
+mod follow;
 mod kernel;
 
 pub use credible::{Anchor, Credible, Reading, STEP_US, Verdict};
+pub use follow::follow;
 pub use kernel::{KernelState, kernel_state};
 
 use crate::id::Millis;

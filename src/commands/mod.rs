@@ -5,8 +5,10 @@ pub mod completions;
 pub mod decode;
 mod fleet;
 pub mod init;
+pub mod serve;
 pub mod status;
 mod table;
+pub mod up;
 
 /// How a subcommand ends, for scripts. Documented and stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

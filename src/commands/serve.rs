@@ -1,0 +1,265 @@
+//! `meridian serve`: one node, from its parts.
+
+use super::{Exit, Failed, fleet};
+use crate::cli::ServeArgs;
+use crate::clock::{self, Clock};
+use crate::health::verdict::Criterion;
+use crate::health::{self, Health};
+use crate::http::{self, Api, Ops, Parts};
+use crate::issuer::Issuer;
+use crate::lease::keeper::{self, Keeper, Watched};
+use crate::lease::znode::{self, Class, NodeId, Registration};
+use crate::load::Load;
+use crate::metrics;
+use crate::outcomes::Outcomes;
+use crate::shutdown::Signals;
+use crate::topology::{Region, Topology};
+use anyhow::Context;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long giving the slot back may take before the process leaves without: the ceiling bounds what is lost.
+const RELEASE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a node is called and where it listens, once bound.
+#[derive(serde::Serialize)]
+struct Bound<'a> {
+    region: &'a str,
+    datacenter: u16,
+    http: String,
+    ops: String,
+    pid: u32,
+}
+
+pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let topology = fleet::read(&args.manifest)?;
+    let region = fleet::region(&topology, &args.region)?;
+    check_slot(args, &topology, region)?;
+    let off = criteria_off(args)?;
+    let coordination = fleet::coordination(&args.coordination, region)?;
+
+    let mut signals = Signals::listen().context("listening for signals")?;
+    let public = bind(args.listen, "--listen").await?;
+    let operations = bind(args.ops_listen, "--ops-listen").await?;
+    let host = args.host.clone().unwrap_or_else(hostname);
+    let url = |listener: &TcpListener| -> anyhow::Result<String> { Ok(reachable(listener.local_addr()?, &host)) };
+    let (http, ops) = (url(&public)?, url(&operations)?);
+    let bound = Bound {
+        region: &region.name,
+        datacenter: region.datacenter,
+        http: http.clone(),
+        ops: ops.clone(),
+        pid: std::process::id(),
+    };
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&bound)?)?;
+        out.flush()?;
+    }
+    tracing::info!(region = region.name, datacenter = region.datacenter, http, ops, "serving");
+
+    let clock = Arc::new(Clock::start(topology.epoch_unix_ms));
+    let mut registry = metrics::registry();
+    register_build(&topology, &mut registry);
+    let card = card(args, host, http, ops);
+    let config = keeper::Config {
+        coordination,
+        expected: fleet::expected(&topology, region),
+        settings: fleet::settings(&topology, region),
+        card,
+        state_dir: args.state_dir.clone(),
+        init: args.init.then(|| fleet::blueprint(&topology, region, &clock)),
+    };
+    let (keeper, lease) = Keeper::new(config, clock.clone(), &mut registry);
+    let issuer = Arc::new(Issuer::new(clock.clone(), topology.lease.max_wait, &mut registry));
+    let outcomes = Arc::new(Outcomes::default());
+    let (stopping, stopping_seen) = watch::channel(false);
+    let limits = health::limits(&topology.health, off);
+    warn_of_clock(&limits);
+    let health = Arc::new(Health::new(
+        (region.name.clone(), region.datacenter),
+        limits,
+        clock.clone(),
+        lease.clone(),
+        outcomes.clone(),
+        stopping_seen,
+        &mut registry,
+    ));
+    let load = Arc::new(Load::new(topology.limits.in_flight, &mut registry));
+    let http_metrics = http::Metrics::new(&mut registry);
+
+    let (judge, ready) = (health.clone(), health.clone());
+    let api = Arc::new(Api::new(Parts {
+        issuer: issuer.clone(),
+        clock: clock.clone(),
+        load,
+        outcomes,
+        metrics: http_metrics.clone(),
+        health: Arc::new(move || judge.report()),
+        regions: topology.regions.iter().map(|region| (region.datacenter, region.name.clone())).collect(),
+        layout: topology.layout,
+        limits: topology.limits.clone(),
+    }));
+    let ops = Arc::new(Ops {
+        registry: Arc::new(registry),
+        metrics: http_metrics,
+        ready: Arc::new(move || ready.ready()),
+        limits: topology.limits.clone(),
+    });
+
+    let mut background = JoinSet::new();
+    background.spawn(clock::follow(clock));
+    background.spawn(install(lease, issuer));
+    background.spawn(tick(health));
+    let (stop_keeper, keeper_stops) = watch::channel(false);
+    let keeper = tokio::spawn(keeper.run(keeper_stops));
+    let (stop_http, http_stops) = watch::channel(false);
+    let public = tokio::spawn(http::run(public, api, turned_true(http_stops)));
+    let (stop_ops, ops_stops) = watch::channel(false);
+    let operations = tokio::spawn(http::ops::run(operations, ops, turned_true(ops_stops)));
+
+    let name = signals.next().await;
+    tracing::info!("{name}: draining; once more ends at once");
+    signals.exit_on_next();
+
+    // Unready first, then what runs is finished, then the slot goes back; metrics can be scraped to the end.
+    stopping.send_replace(true);
+    stop_http.send_replace(true);
+    let cut = match tokio::time::timeout(Duration::from_secs(args.drain_seconds), public).await {
+        Ok(drained) => drained.context("the public port")?.cut,
+        Err(_) => {
+            tracing::warn!(seconds = args.drain_seconds, "requests under way took too long; leaving without them");
+            0
+        }
+    };
+    if cut > 0 {
+        tracing::warn!(cut, "connections were cut while at work");
+    }
+    stop_keeper.send_replace(true);
+    match tokio::time::timeout(RELEASE_WITHIN, keeper).await {
+        Ok(left) => left.context("the keeper")?,
+        Err(_) => tracing::warn!("the slot could not be given back in time; it stays cold until its ceiling"),
+    }
+    stop_ops.send_replace(true);
+    let _ = tokio::time::timeout(Duration::from_secs(1), operations).await;
+    background.shutdown().await;
+    tracing::info!("stopped");
+    Ok(Exit::Fine)
+}
+
+fn check_slot(args: &ServeArgs, topology: &Topology, region: &Region) -> anyhow::Result<()> {
+    let Some(slot) = args.static_slot else { return Ok(()) };
+    let first = *topology.pools.fixed.start();
+    let last = first + region.workers.fixed.saturating_sub(1);
+    if region.workers.fixed == 0 {
+        return Err(Failed::usage(format!("--static-slot {slot}: region {} has no static slots", region.name)));
+    }
+    if !(first..=last).contains(&slot) {
+        return Err(Failed::usage(format!(
+            "--static-slot {slot}: region {} has static slots {first} to {last}; without the flag the node takes a dynamic one",
+            region.name
+        )));
+    }
+    Ok(())
+}
+
+fn criteria_off(args: &ServeArgs) -> anyhow::Result<Vec<Criterion>> {
+    args.health_off
+        .iter()
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty())
+        .map(|name| name.parse().map_err(|why| Failed::usage(format!("--health-off {name:?}: {why}"))))
+        .collect()
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; choose another with {flag}"))
+}
+
+/// The URL others reach a listener by: an unspecified address means this host.
+fn reachable(address: SocketAddr, host: &str) -> String {
+    match address.ip().is_unspecified() {
+        true => format!("http://{host}:{}", address.port()),
+        false => format!("http://{address}"),
+    }
+}
+
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn card(args: &ServeArgs, host: String, http: String, ops: String) -> Registration {
+    Registration {
+        v: znode::VERSION,
+        node: NodeId::random(),
+        class: if args.static_slot.is_some() { Class::Fixed } else { Class::Dynamic },
+        wanted_slot: args.static_slot,
+        eligible: true,
+        host,
+        zone: args.zone.clone(),
+        http,
+        ops,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: clock::timestamp(),
+    }
+}
+
+/// Which manifest and which build this is: an alert fires when the nodes of a fleet disagree.
+fn register_build(topology: &Topology, registry: &mut Registry) {
+    #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+    struct Manifest {
+        sha256: String,
+    }
+    #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+    struct Build {
+        version: &'static str,
+    }
+    let manifest = Manifest { sha256: topology.digest.clone() };
+    registry.register("manifest", "The manifest this node runs by", Info::new(manifest));
+    registry.register("build", "The build of this node", Info::new(Build { version: env!("CARGO_PKG_VERSION") }));
+}
+
+/// A host that cannot satisfy a criterion should hear it at the start, not from a failing probe.
+fn warn_of_clock(limits: &health::verdict::Limits) {
+    let judged = !limits.off.contains(&Criterion::NtpSynchronized);
+    if judged && !clock::kernel_state().synchronized {
+        tracing::warn!(
+            "the kernel's clock is not synchronised, so /api/v1/health will say 503: run chrony, or --health-off ntp_synchronized"
+        );
+    }
+}
+
+/// Hands each grant on to the issuer.
+async fn install(mut lease: Watched, issuer: Arc<Issuer>) {
+    loop {
+        let grant = lease.grants.borrow_and_update().clone();
+        issuer.install(grant);
+        if lease.grants.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn tick(health: Arc<Health>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        health.tick();
+    }
+}
+
+async fn turned_true(mut flag: watch::Receiver<bool>) {
+    let _ = flag.wait_for(|flag| *flag).await;
+}
