@@ -1,0 +1,40 @@
+# The commands of this project. CI runs only these (through scripts/test).
+
+.PHONY: help build up check lint unit models models-long integration bench install test
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: ## build the release binary
+	cargo build --release
+
+up: ## run the whole fleet of the manifest on this machine
+	cargo run --release -- up
+
+check: ## check the manifest
+	cargo run --release -- check
+
+lint: ## formatting and clippy, warnings are errors
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+unit: ## unit, property and snapshot tests, loom
+	cargo test --lib --bins --test architecture --test check --test loom
+
+models: ## the lease's models: the protocol holds, every broken variant is caught
+	cargo test --release --test lease_model -- --nocapture
+
+models-long: ## larger models, for hours with nothing better to do; prints a table for docs/results
+	MERIDIAN_MODEL=long cargo test --release --test lease_model -- --nocapture
+
+integration: ## the real thing against real ZooKeeper (installed by `make install`)
+	cargo test --test file_lease --test zookeeper --test node --test up
+
+bench: ## start, readiness, memory and large requests, measured into docs/results
+	cargo bench --bench start
+
+install: ## install what the tests need (apt)
+	scripts/install
+
+test: ## everything CI checks
+	scripts/test
