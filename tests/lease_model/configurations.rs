@@ -60,11 +60,11 @@ pub const COMBINATIONS: &[Configuration] = &[
 pub const LARGE_FENCES: &[Configuration] = &[
     world("large fence: 2 faults", 2_400_000, Scope { faults: 2, ..FENCE }),
     world("large fence: 1 fault, wider clocks", 2_100_000, Scope { faults: 1, ceiling: 3, lag: 2, ..FENCE }),
-    world("large fence: 2 faults, wider clocks", 5_000_000, Scope { ceiling: 3, ..FENCE }),
+    world("large fence: 2 faults, wider clocks", 2_400_000, Scope { ceiling: 3, ..FENCE }),
 ];
 
 pub const LARGE_COMBINATIONS: &[Configuration] = &[
     world("large combined: settling", 4_200_000, SETTLING),
-    world("large combined: quota 2, surge", 500_000, Scope { quota: 2, quota_changes: 2, faults: 0, ..SETTLING }),
-    world("large combined: extends, second claims", 4_000_000, Scope { extends: true, releases: false, ..SETTLING }),
+    world("large combined: quota 2, surge", 100_000, Scope { quota: 2, quota_changes: 2, faults: 0, ..SETTLING }),
+    world("large combined: extends, second claims", 470_000, Scope { extends: true, releases: false, ..SETTLING }),
 ];
