@@ -67,6 +67,8 @@ pub struct Opened {
 #[derive(Clone, Debug)]
 pub struct Unopened(pub String);
 
+/// One at a time goes by value; a box would only move it elsewhere.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 pub enum Event {
     Answered(Answer),
@@ -133,6 +135,7 @@ pub enum Notice {
 }
 
 /// What to do next.
+#[allow(clippy::large_enum_variant)] // as above
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
     Send(Request),
