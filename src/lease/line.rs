@@ -61,11 +61,12 @@ pub fn turn(view: &View, pool: &RangeInclusive<u16>, quota: u16, name: &str) -> 
     if rank < room && free {
         return Turn::Now;
     }
-    // Only the first who is turned away watches the owners; each behind watches the one in front of it. So a departure
-    // wakes one node, and that one's claim (it touches its registration) wakes the next.
+    // Only the first in line watches the owners; each behind watches the one in front of it, also while there is room for
+    // that one: it may leave instead of claiming (a holder that releases is in front again until it has left the line).
+    // So a departure wakes one node, and that one's claim (it touches its registration) wakes the next.
     let interest = match rank.checked_sub(1).and_then(|front| waiting.get(front)) {
-        Some(front) if rank > room => Interest::Predecessor(front.name.clone()),
-        _ => Interest::Vacancy,
+        Some(front) => Interest::Predecessor(front.name.clone()),
+        None => Interest::Vacancy,
     };
     Turn::Later { rank, interest }
 }
@@ -120,4 +121,68 @@ pub fn owned_by<'a>(view: &'a View, node: &'a NodeId) -> impl Iterator<Item = &'
 /// Registrations of `node`.
 pub fn registered_by<'a>(view: &'a View, node: &'a NodeId) -> impl Iterator<Item = &'a RegistrationRead> {
     view.registrations.iter().filter(|r| Registration::node_of(&r.name) == node.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::coordination::{AdmissionRead, OwnerRead, ServerTime, SessionId, Version};
+    use crate::lease::znode::{Guid, Owner, Slot};
+
+    /// Two slots, the first of them owned by somebody who is not in the line; `names` wait.
+    fn view(names: &[&str], owned: bool) -> View {
+        let registration = |(sequence, name): (usize, &&str)| RegistrationRead {
+            name: (*name).to_owned(),
+            sequence: sequence as u64,
+            session: SessionId(1),
+            created: ServerTime(0),
+            value: Registration {
+                v: 1,
+                node: NodeId(Registration::node_of(name).to_owned()),
+                class: Class::Dynamic,
+                wanted_slot: None,
+                eligible: true,
+                host: String::new(),
+                zone: String::new(),
+                http: String::new(),
+                ops: String::new(),
+                version: String::new(),
+                started: String::new(),
+            },
+        };
+        let owner = |slot| OwnerRead {
+            value: Owner { v: 1, guid: Guid(format!("g{slot}")), worker: "gone-9".to_owned() },
+            session: SessionId(2),
+            created: ServerTime(0),
+        };
+        let slot = |slot: u16| SlotRead {
+            slot,
+            version: Version(0),
+            value: Slot { v: 1, holder: None, host: String::new(), ceiling: Millis(0), fence: 0 },
+            modified: ServerTime(0),
+            owner: (owned && slot == 0).then(|| owner(slot)),
+        };
+        let admission = Admission { v: 1, quota: 1, fixed: 0, surge: 1, surge_until: None, digest: String::new() };
+        View {
+            session: SessionId(1),
+            admission: AdmissionRead { version: Version(0), value: admission, raw: Vec::new() },
+            registrations: names.iter().enumerate().map(registration).collect(),
+            slots: vec![slot(0), slot(1)],
+            drain: None,
+        }
+    }
+
+    #[test]
+    fn whoever_is_behind_watches_the_one_in_front_even_while_that_one_has_room() {
+        let check = |owned, name: &str, expect: Turn| {
+            assert_eq!(turn(&view(&["a-1", "b-2", "c-3"], owned), &(0..=1), 1, name), expect, "{owned} {name}");
+        };
+        let behind = |rank, front: &str| Turn::Later { rank, interest: Interest::Predecessor(front.to_owned()) };
+        check(true, "a-1", Turn::Later { rank: 0, interest: Interest::Vacancy });
+        check(true, "b-2", behind(1, "a-1"));
+        check(false, "a-1", Turn::Now);
+        // Should a-1 leave instead of claiming, b-2 is next: nothing else would tell it.
+        check(false, "b-2", behind(1, "a-1"));
+        check(false, "c-3", behind(2, "b-2"));
+    }
 }
