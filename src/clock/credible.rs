@@ -107,11 +107,10 @@ impl Credible {
         self.observe(reading);
     }
 
-    /// At the start, before anything was issued: another source says the time is `by_us` earlier, and nobody vouches for
-    /// REALTIME. Too low is harmless (floors keep ids unique), too high would burn timestamps.
-    pub fn start_earlier(&mut self, by_us: i64) {
-        self.anchor.offset_us -= by_us;
-        self.confirmed_us -= by_us;
+    /// Before anything was issued: another source says that the time is this, and what was seen so far is forgotten. Too
+    /// low is harmless (floors keep ids unique), too high would burn timestamps.
+    pub fn start_again(&mut self, reading: Reading) {
+        *self = Credible::new(reading);
     }
 }
 
@@ -168,6 +167,16 @@ mod tests {
         assert_eq!(c.observe(at(5_999, -5_000)), Verdict::Standing(1_000));
         c.observe(at(6_100, -5_000));
         assert_eq!((v(&c, 6_200), p(&c, 6_200)), (1_200, 1_200), "caught up: V moves again with REALTIME");
+    }
+
+    #[test]
+    fn a_start_an_hour_ahead_is_forgotten() {
+        let mut c = Credible::new(at(0, 3_600_000));
+        c.observe(at(1_000, 0));
+        assert_eq!(v(&c, 1_000), 3_601_000, "V stands where it was");
+        c.start_again(at(2_000, 0));
+        assert_eq!(c.observe(at(3_000, 0)), Verdict::Steady);
+        assert_eq!((v(&c, 3_000), p(&c, 3_000)), (3_000, 3_000));
     }
 
     proptest! {

@@ -86,9 +86,10 @@ impl Clock {
         self.fold(|credible, reading| credible.confirm(reading));
     }
 
-    /// See [`Credible::start_earlier`].
-    pub fn start_earlier(&self, by: Duration) {
-        self.fold(|credible, _| credible.start_earlier(by.as_micros() as i64));
+    /// The time is this, in milliseconds since 1970. See [`Credible::start_again`].
+    pub fn start_again(&self, unix_ms: f64) {
+        let real_us = (unix_ms * 1_000.0) as i64;
+        self.fold(|credible, Reading { boot_us, .. }| credible.start_again(Reading { real_us, boot_us }));
     }
 
     /// How far REALTIME is from what this process believes, in milliseconds (positive: ahead).

@@ -73,6 +73,8 @@ pub struct Keeper {
     status: watch::Sender<Status>,
     marks: Option<mpsc::Sender<(HighWater, u16, Millis)>>,
     high_water: Option<HighWater>,
+    /// A slot was held, so that timestamps may have been issued.
+    held: bool,
     events: Family<EventLabel, Counter>,
 }
 
@@ -142,6 +144,7 @@ impl Keeper {
             status,
             marks: None,
             high_water: None,
+            held: false,
             events,
         };
         (keeper, Watched { grants: watch_grants, status: watch_status })
@@ -234,6 +237,9 @@ impl Keeper {
 
     /// Each stamped write compares our wall clock with the service's. Says whether the clock may be trusted with a
     /// claim: two sources (service and kernel) must agree that it is wrong before it is held back.
+    ///
+    /// A process that started with a clock far ahead would keep that time, which never goes back, and burn it into the
+    /// first slot it claims. As long as it has issued nothing, it takes the service's word instead.
     fn compare_clocks(&self, answer: &Answer, sent_us: i64) -> Option<bool> {
         if !self.config.coordination.is_second_clock() {
             return None;
@@ -253,6 +259,13 @@ impl Keeper {
         let synchronized = clock::kernel_state().synchronized;
         if distance_ms * 1_000.0 <= STEP_US as f64 {
             self.clock.confirm();
+        }
+        let service_now_ms = server_ms as f64 + 0.5 + error_ms;
+        let ahead_ms = self.clock.unix_ms_of(self.clock.now().credible()) as f64 - service_now_ms;
+        let service_is_wrong = synchronized && distance_ms > HELD_BACK_MS;
+        if !self.held && !service_is_wrong && ahead_ms - error_ms > HELD_BACK_MS {
+            tracing::warn!(ahead_ms, "started with a clock far ahead; taking the coordination service's time instead");
+            self.clock.start_again(service_now_ms);
         }
         Some(distance_ms <= HELD_BACK_MS || synchronized)
     }
@@ -308,6 +321,7 @@ impl Keeper {
             }
             Notice::Granted { slot, floor, ceiling, borrowed_ms } => {
                 tracing::info!(slot, floor = floor.0, ceiling = ceiling.0, borrowed_ms, "slot granted");
+                self.held = true;
                 self.mark(*slot, *ceiling);
                 Kind::granted
             }
