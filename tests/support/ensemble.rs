@@ -306,7 +306,7 @@ impl Drop for Process {
 
 /// Starts a process that the kernel kills when this one dies. "This one" means the *thread* that starts it, and a
 /// test's thread ends with its test; so one thread that lives as long as the process starts them all.
-fn spawn_for_life(mut command: Command) -> std::io::Result<Child> {
+pub(super) fn spawn_for_life(mut command: Command) -> std::io::Result<Child> {
     type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
     static STARTER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
     let starter = STARTER.get_or_init(|| {

@@ -1,14 +1,23 @@
-//! What integration tests share: real ZooKeeper servers, a network that breaks on command, and waiting for conditions.
+//! What integration tests share: real ZooKeeper servers, a network that breaks on command, the real binary and those
+//! who draw ids from it, and waiting for conditions.
 //!
 //! Nothing here skips or sleeps for luck: what is missing panics with its remedy, what should happen has a deadline.
 
 // Every test binary compiles all of it and uses a part.
 #![allow(dead_code, unused_imports)]
 
+mod caller;
+mod drawing;
 mod ensemble;
+mod fleet;
+mod node;
 mod proxy;
 
+pub use caller::{Caller, Reply};
+pub use drawing::{Drawing, Drawn, Refused, assert_unique};
 pub use ensemble::{Ensemble, Settings};
+pub use fleet::{EPOCH_UNIX_MS, Numbers};
+pub use node::{Launch, Node, meridian};
 pub use proxy::{Proxy, Way};
 
 use std::time::{Duration, Instant};

@@ -30,6 +30,8 @@ pub struct Proxy {
 #[derive(Default)]
 struct Wire {
     cut: Option<Way>,
+    /// The next request with these bytes in it goes through, and no answer comes back.
+    last_words: Option<Vec<u8>>,
     closed: bool,
     connections: Vec<Connection>,
     /// Bytes swallowed, by way: answers, requests.
@@ -79,10 +81,16 @@ impl Proxy {
         self.wire.lock().expect("no panic under it").cut = Some(way);
     }
 
+    /// The next request that contains these bytes is forwarded; its answer, and all later ones, are swallowed.
+    pub fn cut_answer_to(&self, request: &str) {
+        self.wire.lock().expect("no panic under it").last_words = Some(request.as_bytes().to_vec());
+    }
+
     /// Forwards again, and closes the connections that lost something.
     pub fn heal(&self) {
         let mut wire = self.wire.lock().expect("no panic under it");
         wire.cut = None;
+        wire.last_words = None;
         wire.connections.retain(|connection| {
             if connection.lossy {
                 connection.close();
@@ -163,6 +171,12 @@ fn pump(mut from: TcpStream, mut to: TcpStream, way: Way, number: u64, wire: &Mu
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         let swallow = {
             let mut wire = wire.lock().expect("no panic under it");
+            if way == Way::Requests && wire.last_words.as_ref().is_some_and(|words| contains(&buffer[..length], words))
+            {
+                // Before the request goes on, so that its answer finds the way closed.
+                wire.last_words = None;
+                wire.cut = Some(Way::Answers);
+            }
             let swallow = matches!(wire.cut, Some(cut) if cut == way || cut == Way::Both);
             if swallow {
                 wire.swallowed[usize::from(way == Way::Requests)] += length;
@@ -179,4 +193,8 @@ fn pump(mut from: TcpStream, mut to: TcpStream, way: Way, number: u64, wire: &Mu
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
     // Forgotten once either side is gone, so that the bound counts living connections.
     wire.lock().expect("no panic under it").connections.retain(|connection| connection.number != number);
+}
+
+fn contains(bytes: &[u8], words: &[u8]) -> bool {
+    bytes.windows(words.len()).any(|window| window == words)
 }

@@ -1,0 +1,17 @@
+//! The real binary against real ZooKeeper, through everything that happens to nodes: claims, hand-overs, pauses, kills,
+//! outages, lost answers, changed quotas and wrong clocks. Ids are drawn throughout, and compared at the end.
+//!
+//! Each test starts its own ensemble and its own nodes. What is measured is printed (`--nocapture`).
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answers;
+mod claims;
+mod clocks;
+mod outages;
+mod quota;
+mod scene;
+mod takeover;
+mod tree;
+mod twins;
