@@ -18,7 +18,12 @@ pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
         anyhow::anyhow!("log filter {filter:?}: {error}; write for instance info or meridian=debug")
     })?;
     let terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        // It would report a failed write by `eprintln!`, which panics: a node must outlive the reader of its logs.
+        .log_internal_errors(false);
     let text = match format {
         LogFormat::Auto => terminal,
         LogFormat::Text => true,

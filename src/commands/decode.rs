@@ -1,6 +1,6 @@
 //! `meridian decode`: what ids say about themselves.
 
-use super::{Exit, fleet, table};
+use super::{Exit, complain, fleet, table};
 use crate::cli::DecodeArgs;
 use crate::clock;
 use crate::id::Parts;
@@ -27,7 +27,7 @@ pub fn run(args: &DecodeArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
             Ok(row) => rows.push(row),
             Err(why) => {
                 wrong += 1;
-                eprintln!("error: {id:?}: {why}");
+                complain(format_args!("{id:?}: {why}"));
             }
         }
     }
@@ -51,12 +51,15 @@ pub fn run(args: &DecodeArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
 
 fn decode(topology: &Topology, text: &str) -> Result<Row, String> {
     let layout = topology.layout;
-    let id: u64 = text.parse().map_err(|_| "an id is a decimal number of up to 19 digits".to_owned())?;
+    // Digits only: `parse` alone would take "+5" for an id.
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let id = text.parse::<u64>().ok().filter(|_| digits);
+    let id = id.ok_or_else(|| "an id is a decimal number of up to 19 digits".to_owned())?;
     let Parts { timestamp, origin, sequence } =
         layout.decode(id).ok_or_else(|| format!("no id of the layout {} has its highest bits set", layout.name))?;
     let region = topology.regions.iter().find(|region| region.datacenter == origin.datacenter);
     Ok(Row {
-        id: text.to_owned(),
+        id: id.to_string(),
         time: clock::rfc3339(topology.epoch_unix_ms + timestamp.0 as i64),
         region: region.map(|region| region.name.clone()),
         datacenter: origin.datacenter,

@@ -26,11 +26,11 @@ pub fn read(manifest: &ManifestArg) -> anyhow::Result<Topology> {
 pub fn region<'a>(topology: &'a Topology, name: &str) -> anyhow::Result<&'a Region> {
     topology.region(name).ok_or_else(|| {
         let names: Vec<&str> = topology.regions.iter().map(|region| region.name.as_str()).collect();
-        let guess = nearest(name, names.iter().copied()).map(|near| format!(", did you mean {near}?"));
+        let guess = nearest(name, names.iter().copied()).map(|near| format!("; did you mean {near}?"));
         Failed::usage(format!(
-            "the manifest has no region {name:?}{}; it has {}",
-            guess.unwrap_or_default(),
-            names.join(", ")
+            "the manifest has no region {name:?}, only {}{}",
+            names.join(", "),
+            guess.unwrap_or_default()
         ))
     })
 }

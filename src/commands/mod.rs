@@ -10,6 +10,9 @@ pub mod status;
 mod table;
 pub mod up;
 
+use std::fmt::Display;
+use std::io::Write;
+
 /// How a subcommand ends, for scripts. Documented and stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -49,6 +52,11 @@ impl Failed {
     pub fn no(message: impl Into<String>) -> anyhow::Error {
         Failed { exit: Exit::No, message: message.into() }.into()
     }
+}
+
+/// Says on stderr what is wrong. That nobody listens there is no reason to fail.
+pub fn complain(message: impl Display) {
+    let _ = writeln!(std::io::stderr(), "error: {message}");
 }
 
 /// How a process ends that failed with this error.

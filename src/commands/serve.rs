@@ -10,6 +10,7 @@ use crate::issuer::Issuer;
 use crate::lease::keeper::{self, Keeper, Watched};
 use crate::lease::znode::{self, Class, NodeId, Registration};
 use crate::load::Load;
+use crate::manifest::nearest;
 use crate::metrics;
 use crate::outcomes::Outcomes;
 use crate::shutdown::Signals;
@@ -175,7 +176,13 @@ fn criteria_off(args: &ServeArgs) -> anyhow::Result<Vec<Criterion>> {
         .iter()
         .map(|name| name.trim())
         .filter(|name| !name.is_empty())
-        .map(|name| name.parse().map_err(|why| Failed::usage(format!("--health-off {name:?}: {why}"))))
+        .map(|name| {
+            name.parse().map_err(|why| {
+                let guess = nearest(name, Criterion::ALL.map(Criterion::name));
+                let guess = guess.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                Failed::usage(format!("--health-off {name:?}: {why}{guess}"))
+            })
+        })
         .collect()
 }
 

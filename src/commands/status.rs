@@ -1,10 +1,10 @@
 //! `meridian status`: who holds which slot, as the coordination service sees it.
 
-use super::{Exit, fleet, table};
+use super::{Exit, complain, fleet, table};
 use crate::cli::StatusArgs;
 use crate::clock::{self, Clock};
 use crate::id::Millis;
-use crate::lease::coordination::{RegistrationRead, View};
+use crate::lease::coordination::{Coordination, RegistrationRead, View};
 use crate::lease::line;
 use crate::topology::{Region, Topology};
 use serde::Serialize;
@@ -41,14 +41,20 @@ struct Seen<'a> {
 pub async fn run(args: &StatusArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
     let topology = fleet::read(&args.manifest)?;
     let clock = Clock::start(topology.epoch_unix_ms);
+    let regions = fleet::regions(&topology, args.region.as_deref())?;
+    // All flags first: a mistyped one is told once, and is not the world's fault.
+    let places: Vec<_> = regions
+        .into_iter()
+        .map(|region| fleet::coordination(&args.coordination, region).map(|place| (region, place)))
+        .collect::<anyhow::Result<_>>()?;
     let mut seen = Vec::new();
     let mut unseen = 0;
-    for region in fleet::regions(&topology, args.region.as_deref())? {
-        match look(args, &topology, region).await {
+    for (region, coordination) in &places {
+        match look(coordination, &topology, region).await {
             Ok(view) => seen.push(view),
             Err(error) => {
                 unseen += 1;
-                eprintln!("error: region {}: {error:#}", region.name);
+                complain(format_args!("region {}: {error:#}", region.name));
             }
         }
     }
@@ -61,8 +67,7 @@ pub async fn run(args: &StatusArgs, out: &mut impl Write) -> anyhow::Result<Exit
     Ok(if unseen == 0 { Exit::Fine } else { Exit::World })
 }
 
-async fn look<'a>(args: &StatusArgs, topology: &Topology, region: &'a Region) -> anyhow::Result<Seen<'a>> {
-    let coordination = fleet::coordination(&args.coordination, region)?;
+async fn look<'a>(coordination: &Coordination, topology: &Topology, region: &'a Region) -> anyhow::Result<Seen<'a>> {
     let session = coordination.open(&fleet::expected(topology, region), topology.lease.session).await?;
     let view = tokio::time::timeout(Duration::from_secs(10), session.look()).await;
     session.close().await;
