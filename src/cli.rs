@@ -2,8 +2,12 @@
 //! environment over the manifest.
 
 use crate::telemetry::LogFormat;
-use clap::{Args, Parser, Subcommand};
+use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -25,13 +29,53 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
-    /// What to log, for instance info or warn,meridian=debug
-    #[arg(long, global = true, value_name = "FILTER", env = "MERIDIAN_LOG", default_value = "info")]
-    pub log: String,
+    /// What to log, for instance debug or warn,meridian=debug [default: info for serve and up, else warn]
+    #[arg(long, global = true, value_name = "FILTER", env = "MERIDIAN_LOG", help_heading = "Logging")]
+    log: Option<String>,
 
-    /// How log lines look: text on a terminal and JSON elsewhere, or one of the two
-    #[arg(long, global = true, value_name = "FORMAT", env = "MERIDIAN_LOG_FORMAT", default_value = "auto")]
+    /// How log lines look
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "MERIDIAN_LOG_FORMAT",
+        default_value = "auto",
+        help_heading = "Logging"
+    )]
     pub log_format: LogFormat,
+}
+
+impl Cli {
+    /// What this process was started with. Ends it when that makes no sense, or when only help was asked for.
+    pub fn read() -> Cli {
+        Cli::parse_strictly(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// What to log. A command that answers and ends has nothing to tell but what goes wrong.
+    pub fn log(&self) -> &str {
+        self.log.as_deref().unwrap_or(match self.command {
+            Command::Serve(_) | Command::Up(_) => "info",
+            Command::Status(_)
+            | Command::Init(_)
+            | Command::Check(_)
+            | Command::Decode(_)
+            | Command::Completions(_) => "warn",
+        })
+    }
+
+    fn parse_strictly(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        let mut command = Cli::command();
+        let mut matches = command.try_get_matches_from_mut(line)?;
+        let mut cli = Cli::from_arg_matches_mut(&mut matches.clone())?;
+        let Some((name, matches)) = matches.remove_subcommand() else { return Ok(cli) };
+        if let Some(coordination) = cli.command.coordination_mut() {
+            coordination.settle(&matches).map_err(|message| {
+                let command = command.find_subcommand_mut(&name).expect("it was just matched");
+                command.error(ErrorKind::ArgumentConflict, message)
+            })?;
+        }
+        Ok(cli)
+    }
 }
 
 #[derive(Subcommand, Clone, Debug)]
@@ -43,6 +87,17 @@ pub enum Command {
     Check(CheckArgs),
     Decode(DecodeArgs),
     Completions(CompletionsArgs),
+}
+
+impl Command {
+    fn coordination_mut(&mut self) -> Option<&mut CoordinationArgs> {
+        match self {
+            Command::Serve(args) => Some(&mut args.coordination),
+            Command::Status(args) => Some(&mut args.coordination),
+            Command::Init(args) => Some(&mut args.coordination),
+            Command::Up(_) | Command::Check(_) | Command::Decode(_) | Command::Completions(_) => None,
+        }
+    }
 }
 
 /// Check a manifest and report everything that is wrong with it
@@ -90,7 +145,7 @@ pub struct ManifestArg {
 #[derive(Args, Clone, Debug, Default)]
 pub struct CoordinationArgs {
     /// ZooKeeper, instead of the manifest's: host:port,host:port with an optional /chroot
-    #[arg(long, value_name = "HOSTS", env = "MERIDIAN_ZOOKEEPER", conflicts_with = "coordination")]
+    #[arg(long, value_name = "HOSTS", env = "MERIDIAN_ZOOKEEPER")]
     pub zookeeper: Option<String>,
 
     /// No ZooKeeper: coordinate through locked files in a folder of this machine, as file:DIR
@@ -112,6 +167,24 @@ pub struct CoordinationArgs {
     pub zookeeper_admin_auth: Option<String>,
 }
 
+impl CoordinationArgs {
+    /// Two places to meet are one too many, but a flag wins over the environment. (clap's own `conflicts_with` knows
+    /// no such difference.)
+    fn settle(&mut self, matches: &ArgMatches) -> Result<(), &'static str> {
+        if self.zookeeper.is_none() || self.coordination.is_none() {
+            return Ok(());
+        }
+        let typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        match (typed("zookeeper"), typed("coordination")) {
+            (true, false) => self.coordination = None,
+            (false, true) => self.zookeeper = None,
+            (true, true) => return Err("--zookeeper and --coordination exclude each other: give one of them"),
+            (false, false) => return Err("MERIDIAN_ZOOKEEPER and MERIDIAN_COORDINATION are both set: unset one"),
+        }
+        Ok(())
+    }
+}
+
 /// Run one node: lease a slot of its region and issue ids
 ///
 /// The node is ready once it holds a slot. Beyond the region's quota it waits as a standby and takes over within a
@@ -124,7 +197,7 @@ Examples:
   meridian serve --region us-east
   meridian serve --region us-east --zookeeper 127.0.0.1:2181 --init
   meridian serve --region apac --static-slot 3 --state-dir /var/lib/meridian
-  meridian serve --region us-east --coordination file:/tmp/meridian --init --health-off ntp_synchronized")]
+  meridian serve --region us-east --coordination file:/tmp/meridian --init")]
 pub struct ServeArgs {
     #[command(flatten)]
     pub manifest: ManifestArg,
@@ -152,12 +225,12 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DIR", env = "MERIDIAN_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// Health criteria this host cannot satisfy by design, by name
+    /// Health criteria this host cannot satisfy by design: response_time_ms, clock_drift_ms, ntp_synchronized…
     #[arg(long, value_name = "NAME,…", env = "MERIDIAN_HEALTH_OFF", value_delimiter = ',')]
     pub health_off: Vec<String>,
 
     /// Make the region's znodes first, if they are not there
-    #[arg(long, env = "MERIDIAN_INIT")]
+    #[arg(long, env = "MERIDIAN_INIT", value_parser = BoolishValueParser::new())]
     pub init: bool,
 
     /// Print one JSON line with region, addresses and pid once the ports are bound
@@ -270,7 +343,7 @@ Examples:
   curl -s http://127.0.0.1:8080/api/v1/id -H 'accept: text/plain' | xargs meridian decode --json")]
 pub struct DecodeArgs {
     /// The ids, decimal
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", allow_negative_numbers = true)]
     pub ids: Vec<String>,
 
     #[command(flatten)]

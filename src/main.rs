@@ -1,30 +1,30 @@
 //! The binary: reads the command line, runs the command, ends with its exit code.
 
-use clap::Parser;
 use meridian::cli::{Cli, Command};
-use meridian::commands::{self, Exit};
+use meridian::commands::{self, Exit, complain};
 use meridian::telemetry;
+use std::io::{self, StdoutLock, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     match std::panic::catch_unwind(|| run(&cli)) {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(error)) => {
-            eprintln!("error: {error:#}");
+            complain(format_args!("{error:#}"));
             commands::exit_of(&error).into()
         }
         Err(_) => {
-            eprintln!("error: this is a bug in meridian; please report it with the lines above");
+            complain("this is a bug in meridian; please report it with the lines above");
             Exit::Bug.into()
         }
     }
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
-    telemetry::start(&cli.log, cli.log_format).map_err(|error| commands::Failed::usage(error.to_string()))?;
+    telemetry::start(cli.log(), cli.log_format).map_err(|error| commands::Failed::usage(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = Out(io::stdout().lock());
     match &cli.command {
         Command::Check(args) => commands::check::run(args, &mut out),
         Command::Decode(args) => commands::decode::run(args, &mut out),
@@ -33,5 +33,25 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Status(args) => runtime.block_on(commands::status::run(args, &mut out)),
         Command::Serve(args) => runtime.block_on(commands::serve::run(args, &mut out)),
         Command::Up(args) => runtime.block_on(commands::up::run(args, &mut out)),
+    }
+}
+
+/// Standard output. A reader that has seen enough (`meridian check | head -1`) is no failure: what is written after it
+/// has gone is dropped, and the command ends as it would have, with its own exit code.
+struct Out(StdoutLock<'static>);
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
     }
 }
