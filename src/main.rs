@@ -23,7 +23,13 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     telemetry::start(cli.log(), cli.log_format).map_err(|error| commands::Failed::usage(error.to_string()))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // One thread is all that most commands need, and all that `up` may have: the kernel tells children of each *thread*
+    // of a dying parent, and a node that is told twice leaves at once, without giving its slot back.
+    let mut runtime = match &cli.command {
+        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build()?;
     let mut out = Out(io::stdout().lock());
     match &cli.command {
         Command::Check(args) => commands::check::run(args, &mut out),
@@ -32,7 +38,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Init(args) => runtime.block_on(commands::init::run(args, &mut out)),
         Command::Status(args) => runtime.block_on(commands::status::run(args, &mut out)),
         Command::Serve(args) => runtime.block_on(commands::serve::run(args, &mut out)),
-        Command::Up(args) => runtime.block_on(commands::up::run(args, &mut out)),
+        Command::Up(args) => runtime.block_on(commands::up::run(args, (cli.log(), cli.log_format), &mut out)),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::cli::UpArgs;
 use crate::clock;
 use crate::http::fetch;
 use crate::shutdown::Signals;
+use crate::telemetry::LogFormat;
 use crate::topology::{Region, Topology};
 use anyhow::Context;
 use serde::Serialize;
@@ -62,7 +63,8 @@ struct Health {
     worker: Option<u16>,
 }
 
-pub async fn run(args: &UpArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
+/// `log`: what the nodes log, and how.
+pub async fn run(args: &UpArgs, log: (&str, LogFormat), out: &mut impl Write) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let topology = fleet::read(&args.manifest)?;
     let mut signals = Signals::listen().context("listening for signals")?;
@@ -72,31 +74,29 @@ pub async fn run(args: &UpArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
     })?;
     let (subnet, _subnet_lock) = subnet(&topology, args.nodes_per_region)?;
     let unsynchronised = !clock::kernel_state().synchronized;
-    let progress = std::io::stderr().is_terminal();
 
+    let fleet = Plan { args, log, topology: &topology, subnet, unsynchronised };
     let mut nodes = Vec::new();
-    for region in &topology.regions {
-        for number in 0..args.nodes_per_region {
-            nodes.push(start(args, region, number, subnet, unsynchronised)?);
-        }
-    }
     let ready = tokio::select! {
-        rows = all_ready(&mut nodes, progress) => Some(rows),
+        rows = fleet.bring_up(&mut nodes) => Some(rows),
         _ = signals.next() => None,
     };
     let outcome = match ready {
         None => Ok(Exit::Fine),
         Some(Err(error)) => Err(error),
         Some(Ok(rows)) => {
-            print(args, &rows, started.elapsed(), unsynchronised, out)?;
-            tokio::select! {
-                _ = signals.next() => Ok(Exit::Fine),
-                gone = first_to_end(&mut nodes) => Err(gone),
+            // Also when nothing can be written, the nodes are stopped in order.
+            match print(args, &rows, started.elapsed(), unsynchronised, out) {
+                Err(error) => Err(error.context("cannot print the nodes")),
+                Ok(()) => tokio::select! {
+                    _ = signals.next() => Ok(Exit::Fine),
+                    gone = first_to_end(&mut nodes) => Err(gone),
+                },
             }
         }
     };
     if !args.json {
-        writeln!(out, "\nstopping {} nodes, releasing their slots", nodes.len())?;
+        let _ = writeln!(out, "\nstopping {} nodes, releasing their slots", nodes.len());
     }
     signals.exit_on_next(); // the nodes follow by themselves: they are told when this process dies
     stop(nodes).await;
@@ -142,53 +142,101 @@ fn address(subnet: u8, region: &Region, number: u16) -> IpAddr {
     Ipv4Addr::new(127, subnet, region.datacenter as u8 + 1, number as u8 + 1).into()
 }
 
-fn start(args: &UpArgs, region: &Region, number: u16, subnet: u8, unsynchronised: bool) -> anyhow::Result<Node> {
-    let address = address(subnet, region, number);
-    let static_slot = (number < region.workers.fixed).then_some(number);
-    let name = format!("{}-{number}", region.name);
-    let logs = args.dir.join("logs");
-    fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
-    let log = logs.join(format!("{name}.log"));
-    let log_file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+/// What all nodes are started from.
+struct Plan<'a> {
+    args: &'a UpArgs,
+    log: (&'a str, LogFormat),
+    topology: &'a Topology,
+    subnet: u8,
+    unsynchronised: bool,
+}
 
-    let mut command = Command::new(std::env::current_exe().context("finding the meridian binary")?);
-    command.arg("serve").arg("--manifest").arg(&args.manifest.path).args(["--region", &region.name, "--init"]);
-    command.args(["--host", &name, "--zone", "local"]);
-    command.arg("--listen").arg(SocketAddr::new(address, PUBLIC_PORT).to_string());
-    command.arg("--ops-listen").arg(SocketAddr::new(address, OPERATIONS_PORT).to_string());
-    command.arg("--state-dir").arg(args.dir.join("state").join(&name));
-    match &args.zookeeper {
-        Some(hosts) => command.args(["--zookeeper", hosts]),
-        None => command.arg("--coordination").arg(format!("file:{}", args.dir.join("leases").display())),
-    };
-    if let Some(slot) = static_slot {
-        command.args(["--static-slot", &slot.to_string()]);
-    }
-    if unsynchronised {
-        command.args(["--health-off", "ntp_synchronized"]);
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file).process_group(0).kill_on_drop(true);
-    // SAFETY: prctl is async-signal-safe, and nothing is allocated between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            // Also when this process is killed, its nodes drain and release their slots.
-            match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
+impl Plan<'_> {
+    /// Starts the nodes inside the quotas, and once they hold their slots those beyond: all at once, it would be chance
+    /// who stands by.
+    async fn bring_up(&self, nodes: &mut Vec<Node>) -> anyhow::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for standby in [false, true] {
+            let started = nodes.len();
+            for region in &self.topology.regions {
+                for number in (0..self.args.nodes_per_region).filter(|n| (*n >= region.workers.quota) == standby) {
+                    nodes.push(self.start(region, number)?);
+                }
             }
-        });
+            rows.extend(all_ready(&mut nodes[started..]).await?);
+        }
+        let place = |row: &Row| self.topology.regions.iter().position(|region| region.name == row.region);
+        rows.sort_by_key(place);
+        Ok(rows)
     }
-    let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-    Ok(Node {
-        region: region.name.clone(),
-        datacenter: region.datacenter,
-        number,
-        static_slot,
-        standby: number >= region.workers.quota,
-        address,
-        log,
-        child,
-    })
+
+    fn start(&self, region: &Region, number: u16) -> anyhow::Result<Node> {
+        let Plan { args, log: (filter, format), subnet, unsynchronised, .. } = *self;
+        let address = address(subnet, region, number);
+        let first = self.topology.pools.fixed.start();
+        let static_slot = (number < region.workers.fixed).then_some(first + number);
+        let name = format!("{}-{number}", region.name);
+        let logs = args.dir.join("logs");
+        fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
+        let log = logs.join(format!("{name}.log"));
+        let log_file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+
+        let mut command = Command::new(std::env::current_exe().context("finding the meridian binary")?);
+        // The logs are read by the person in front of this machine, as are the last words in an error.
+        let format = match format {
+            LogFormat::Auto | LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        command.args(["--log", filter, "--log-format", format]);
+        // Meant for a single node, these would contradict what is given below, or give all nodes one slot.
+        for variable in ["MERIDIAN_COORDINATION", "MERIDIAN_ZOOKEEPER", "MERIDIAN_STATIC_SLOT"] {
+            command.env_remove(variable);
+        }
+        command.arg("serve").arg("--manifest").arg(&args.manifest.path).args(["--region", &region.name, "--init"]);
+        command.args(["--host", &name, "--zone", "local"]);
+        command.arg("--listen").arg(SocketAddr::new(address, PUBLIC_PORT).to_string());
+        command.arg("--ops-listen").arg(SocketAddr::new(address, OPERATIONS_PORT).to_string());
+        command.arg("--state-dir").arg(args.dir.join("state").join(&name));
+        match &args.zookeeper {
+            Some(hosts) => command.args(["--zookeeper", hosts]),
+            None => command.arg("--coordination").arg(format!("file:{}", args.dir.join("leases").display())),
+        };
+        if let Some(slot) = static_slot {
+            command.args(["--static-slot", &slot.to_string()]);
+        }
+        if unsynchronised {
+            // The flag would hide what the environment switches off.
+            let more = std::env::var("MERIDIAN_HEALTH_OFF").unwrap_or_default();
+            command.arg("--health-off").arg(format!("ntp_synchronized,{more}"));
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file).process_group(0).kill_on_drop(true);
+        let parent = std::process::id();
+        // SAFETY: prctl and getppid are async-signal-safe, and nothing is allocated between fork and exec.
+        unsafe {
+            command.pre_exec(move || {
+                // Also when this process is killed, its nodes drain and release their slots.
+                if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+                // Killed between the fork and here, it would never be told.
+                match libc::getppid() as u32 == parent {
+                    true => Ok(()),
+                    false => Err(std::io::ErrorKind::Interrupted.into()),
+                }
+            });
+        }
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        Ok(Node {
+            region: region.name.clone(),
+            datacenter: region.datacenter,
+            number,
+            static_slot,
+            standby: number >= region.workers.quota,
+            address,
+            log,
+            child,
+        })
+    }
 }
 
 impl Node {
@@ -243,17 +291,18 @@ impl Node {
     }
 }
 
-async fn all_ready(nodes: &mut [Node], progress: bool) -> anyhow::Result<Vec<Row>> {
+async fn all_ready(nodes: &mut [Node]) -> anyhow::Result<Vec<Row>> {
+    let progress = std::io::stderr().is_terminal();
     let total = nodes.len();
     let mut rows = Vec::with_capacity(total);
     for node in nodes {
         if progress {
-            eprint!("\r{} of {total} nodes ready", rows.len());
+            let _ = write!(std::io::stderr(), "\r{} of {total} nodes ready", rows.len());
         }
         rows.push(node.ready().await?);
     }
     if progress {
-        eprint!("\r\x1b[K");
+        let _ = write!(std::io::stderr(), "\r\x1b[K");
     }
     Ok(rows)
 }
@@ -300,6 +349,11 @@ fn print(
             seen = Some(row.datacenter);
         }
     }
+    let place = match &args.zookeeper {
+        Some(hosts) => format!("--zookeeper {hosts}"),
+        None => format!("--coordination file:{}", args.dir.join("leases").display()),
+    };
+    writeln!(out, "\nWho holds which slot:\n  meridian status {place}")?;
     writeln!(out, "\nLogs are in {}. Ctrl-C stops everything.", args.dir.join("logs").display())?;
     out.flush()?;
     Ok(())
