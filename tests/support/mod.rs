@@ -11,7 +11,9 @@ mod drawing;
 mod ensemble;
 mod fleet;
 mod node;
+pub mod program;
 mod proxy;
+pub mod web;
 
 pub use caller::{Caller, Reply};
 pub use drawing::{Drawing, Drawn, Refused, assert_unique};
