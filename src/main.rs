@@ -5,6 +5,10 @@ use meridian::commands::{self, Exit, complain};
 use meridian::telemetry;
 use std::io::{self, StdoutLock, Write};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long work on the disk may hold up the end.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::read();
@@ -31,7 +35,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     };
     let runtime = runtime.enable_all().build()?;
     let mut out = Out(io::stdout().lock());
-    match &cli.command {
+    let ended = match &cli.command {
         Command::Check(args) => commands::check::run(args, &mut out),
         Command::Decode(args) => commands::decode::run(args, &mut out),
         Command::Completions(args) => commands::completions::run(args, &mut out),
@@ -39,7 +43,9 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Status(args) => runtime.block_on(commands::status::run(args, &mut out)),
         Command::Serve(args) => runtime.block_on(commands::serve::run(args, &mut out)),
         Command::Up(args) => runtime.block_on(commands::up::run(args, (cli.log(), cli.log_format), &mut out)),
-    }
+    };
+    runtime.shutdown_timeout(LEAVE_WITHIN); // a disk that hangs must not keep the process
+    ended
 }
 
 /// Standard output. A reader that has seen enough (`meridian check | head -1`) is no failure: what is written after it

@@ -12,7 +12,7 @@ pub use kernel::{KernelState, kernel_state};
 
 use crate::id::Millis;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::Duration;
 
 /// A reading of the credible clock, in microseconds since the manifest's epoch.
@@ -60,11 +60,11 @@ impl Clock {
         }
     }
 
-    /// A torn pair (offset of one observation, standing of the next) is harmless: it misplaces one reading by one step
-    /// that is credible either way.
+    /// The offset is written before and read after the standing time: who sees a clock that is followed again also sees
+    /// the offset it is followed by, and never an earlier one that is a whole step ahead.
     pub fn now(&self) -> Now {
         let boot_us = boot_us();
-        let standing_us = match self.standing_us.load(Relaxed) {
+        let standing_us = match self.standing_us.load(Acquire) {
             FOLLOWING => None,
             standing => Some(standing),
         };
@@ -113,7 +113,7 @@ impl Clock {
         let result = change(&mut credible, read());
         let anchor = credible.anchor();
         self.offset_us.store(anchor.offset_us, Relaxed);
-        self.standing_us.store(anchor.standing_us.unwrap_or(FOLLOWING), Relaxed);
+        self.standing_us.store(anchor.standing_us.unwrap_or(FOLLOWING), Release);
         result
     }
 

@@ -112,9 +112,7 @@ pub fn settings(topology: &Topology, region: &Region) -> Settings {
         session_ms: millis(lease.session),
         window_ms: millis(lease.window),
         first_window_ms: millis(lease.first_window),
-        max_wait_ms: millis(lease.max_wait),
         max_borrow_ms: millis(lease.max_borrow),
-        epoch_unix_ms: topology.epoch_unix_ms,
     }
 }
 

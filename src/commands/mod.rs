@@ -48,6 +48,11 @@ impl Failed {
         Failed { exit: Exit::Usage, message: message.into() }.into()
     }
 
+    /// Something that cannot happen did.
+    pub fn bug(message: impl Into<String>) -> anyhow::Error {
+        Failed { exit: Exit::Bug, message: message.into() }.into()
+    }
+
     /// The answer is no.
     pub fn no(message: impl Into<String>) -> anyhow::Error {
         Failed { exit: Exit::No, message: message.into() }.into()

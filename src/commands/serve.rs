@@ -120,13 +120,20 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     background.spawn(install(lease, issuer));
     background.spawn(tick(health));
     let (stop_keeper, keeper_stops) = watch::channel(false);
-    let keeper = tokio::spawn(keeper.run(keeper_stops));
+    let mut keeper = tokio::spawn(keeper.run(keeper_stops));
     let (stop_http, http_stops) = watch::channel(false);
-    let public = tokio::spawn(http::run(public, api, turned_true(http_stops)));
+    let mut public = tokio::spawn(http::run(public, api, turned_true(http_stops)));
     let (stop_ops, ops_stops) = watch::channel(false);
-    let operations = tokio::spawn(http::ops::run(operations, ops, turned_true(ops_stops)));
+    let mut operations = tokio::spawn(http::ops::run(operations, ops, turned_true(ops_stops)));
 
-    let name = signals.next().await;
+    // None of these ends by itself: a node without one of them is worse than a node that is started again.
+    let name = tokio::select! {
+        name = signals.next() => name,
+        _ = &mut keeper => return Err(Failed::bug("the keeper of the lease ended by itself")),
+        _ = &mut public => return Err(Failed::bug("the public port closed by itself")),
+        _ = &mut operations => return Err(Failed::bug("the operations port closed by itself")),
+        Some(_) = background.join_next() => return Err(Failed::bug("a background task ended by itself")),
+    };
     tracing::info!("{name}: draining; once more ends at once");
     signals.exit_on_next();
 

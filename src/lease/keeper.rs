@@ -5,7 +5,7 @@ use super::coordination::*;
 use super::grant::Grant;
 use super::high_water::HighWater;
 use super::state::{Answer, At, Event, Next, Notice, Opened, Overview, Phase, Request, Settings, State, Unopened};
-use super::znode::Registration;
+use super::znode::{Guid, Registration, Tree};
 use crate::clock::{self, Clock, STEP_US};
 use crate::id::Millis;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -24,6 +24,9 @@ const HELD_BACK_MS: f64 = 1_000.0;
 
 /// High-water marks waiting for the disk. More means the disk hangs: they are dropped, and that is an alarm.
 const MARKS_QUEUED: usize = 64;
+
+/// A disk that takes longer to tell its high-water marks is not waited for.
+const DISK_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a keeper is made from.
 pub struct Config {
@@ -162,7 +165,7 @@ impl Keeper {
             let wake = match self.state.next(self.at()) {
                 Next::Done => break,
                 Next::Send(request) => {
-                    in_flight = Some((self.perform(request), clock::real_us()));
+                    in_flight = Some((self.perform(request), clock::boot_us()));
                     None
                 }
                 Next::Wait(until) => until,
@@ -216,7 +219,14 @@ impl Keeper {
             return Box::pin(async move { (ask(&session, request, session_timeout * 2).await, None) });
         };
         let (coordination, expected) = (self.config.coordination.clone(), self.config.expected.clone());
-        let (init, state_dir) = (self.config.init.clone(), self.config.state_dir.clone());
+        // Made anew for every opening: a tree that was wiped meanwhile must start ahead of *now*, and be another tree.
+        let first_ceiling = self.at().credible + self.config.settings.window_ms;
+        let init = self.config.init.clone().map(|blueprint| Blueprint {
+            tree: Tree { genesis: Guid::random(), ..blueprint.tree },
+            first_ceiling,
+            ..blueprint
+        });
+        let state_dir = self.config.state_dir.clone();
         Box::pin(async move {
             match open(coordination, expected, init, state_dir, session_timeout).await {
                 Ok((opened, arrived)) => (Answer::Opened(Ok(opened)), Some(arrived)),
@@ -250,14 +260,17 @@ impl Keeper {
             Answer::Written(Ok(Written { at: Some(at), .. })) => *at,
             _ => return None,
         };
-        let received_us = clock::real_us();
-        let middle_ms = (sent_us + received_us) as f64 / 2_000.0;
-        let offset_ms = server_ms as f64 + 0.5 - middle_ms; // stamps are cut to whole milliseconds
-        let error_ms = (received_us - sent_us).abs() as f64 / 2_000.0;
+        // The round trip by BOOTTIME: a wall clock that jumps meanwhile must not look like a long way to the service.
+        let received_ms = clock::real_us() as f64 / 1_000.0;
+        let error_ms = (clock::boot_us() - sent_us).max(0) as f64 / 2_000.0;
+        let offset_ms = server_ms as f64 + 0.5 - (received_ms - error_ms); // stamps are cut to whole milliseconds
+        if error_ms > HELD_BACK_MS {
+            return None; // too long on the way to tell anything
+        }
         self.status.send_modify(|status| status.offset = Some(Offset { offset_ms, error_ms }));
         let distance_ms = (offset_ms.abs() - error_ms).max(0.0);
         let synchronized = clock::kernel_state().synchronized;
-        if distance_ms * 1_000.0 <= STEP_US as f64 {
+        if (offset_ms.abs() + error_ms) * 1_000.0 <= STEP_US as f64 {
             self.clock.confirm();
         }
         let service_now_ms = server_ms as f64 + 0.5 + error_ms;
@@ -436,7 +449,13 @@ async fn open(
     let session = coordination.open(&expected, session_timeout).await.map_err(|error| error.to_string())?;
     let high_water = state_dir.map(|folder| HighWater::new(&folder, &session.tree().genesis, expected.datacenter));
     let remembered = match high_water.clone() {
-        Some(high_water) => tokio::task::spawn_blocking(move || high_water.load()).await.expect("loading never panics"),
+        Some(high_water) => {
+            let load = tokio::task::spawn_blocking(move || high_water.load());
+            match tokio::time::timeout(DISK_WITHIN, load).await {
+                Ok(loaded) => loaded.expect("loading never panics"),
+                Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the disk does not answer")),
+            }
+        }
         None => Ok(Default::default()),
     };
     // Not to remember is no reason not to serve; to remember wrongly is.

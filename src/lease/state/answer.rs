@@ -17,13 +17,15 @@ impl State {
             (Sent::Update { eligible }, Answer::Updated(result)) => match result {
                 Ok(server) => {
                     self.observe_server(at, server);
+                    self.look |= self.hold.is_none() && eligible && !self.told_eligible;
                     self.told_eligible = eligible;
                     self.touch = false;
                     self.failures = 0;
                 }
                 Err(failure) => {
-                    // The registration is gone (or may be): a look tells.
-                    self.touch = false;
+                    // The registration is gone (or may be): a look tells. A touch that is merely lost is made again, or
+                    // the one behind would not be woken.
+                    self.touch &= !matches!(failure, Failure::Refused(_));
                     self.look = true;
                     self.trouble(at, "updating the registration", failure, notices);
                 }
@@ -97,7 +99,10 @@ impl State {
                 self.failures = 0;
                 self.session = Some(session);
                 self.link = Link::Connected;
-                self.high_water = high_water;
+                for (slot, ceiling) in high_water {
+                    // What this process knows of a slot is newer than what the disk does.
+                    self.high_water.entry(slot).or_insert(ceiling);
+                }
                 self.look = true;
                 notices.push(Notice::Opened(session));
             }
@@ -158,10 +163,14 @@ impl State {
                 let session = self.session;
                 self.hold(at, attempt, version, session, notices);
             }
-            Err(Failure::Refused(_)) => {
+            Err(Failure::Refused(Refusal::BadVersion | Refusal::NodeExists | Refusal::NoNode)) => {
                 // Somebody was quicker: the guid is given up, the next look decides.
                 self.look = true;
                 self.back_off(at);
+            }
+            Err(failure @ Failure::Refused(_)) => {
+                self.look_at = Some(at.boot_ms + self.settings.session_ms);
+                self.trouble(at, "claiming", failure, notices);
             }
             Err(failure) => {
                 self.doubt = Some(Doubt::Claim(attempt));
@@ -184,6 +193,7 @@ impl State {
         let grant = Arc::new(Grant::new(self.settings.layout, origin, floor, ceiling));
         let borrowed_ms = floor.saturating_sub(at.credible);
         notices.push(Notice::Granted { slot, floor, ceiling, borrowed_ms });
+        self.high_water.insert(slot, ceiling);
         self.hold = Some(Hold {
             guid,
             slot,
@@ -193,6 +203,8 @@ impl State {
             attached,
             grant,
             extend_at: at.boot_ms + extend_after(self.settings.first_window_ms),
+            low_ms: low(self.settings.first_window_ms),
+            falls: 0,
             sealed: None,
             admission: None,
             check_admission: false,
@@ -218,7 +230,9 @@ impl State {
         if let Some(hold) = &mut self.hold {
             hold.version = written.version;
             hold.adopt(ceiling, notices);
+            self.high_water.insert(hold.slot, hold.ceiling);
             hold.extend_at = at.boot_ms + extend_after(window_ms);
+            hold.low_ms = low(window_ms);
             hold.check_admission = self.settings.dynamic.contains(&hold.slot);
         }
     }
@@ -227,8 +241,7 @@ impl State {
         if let Some(hold) = self.hold.take() {
             let mark = hold.sealed.unwrap_or(hold.ceiling);
             notices.push(Notice::Released { slot: hold.slot, mark });
-            // Our own record is the truth of this slot again: the mark, not the ceiling we once wrote down.
-            self.high_water.remove(&hold.slot);
+            self.high_water.insert(hold.slot, mark); // what lies above was given up before the release was sent
         }
         self.failures = 0;
         self.look = true;
@@ -265,16 +278,22 @@ impl State {
     pub(super) fn adopt_read(&mut self, at: At, read: &SlotRead, notices: &mut Vec<Notice>) {
         let Some(hold) = &mut self.hold else { return };
         if read.version < hold.version {
+            // Once may be a server that was slow to follow. Twice, and the service has lost what it acknowledged: nothing
+            // can be built on this hold any more.
             notices.push(Notice::VersionFell { slot: hold.slot, known: hold.version, read: read.version });
-            self.doubt = Some(Doubt::Held);
-            self.back_off(at);
+            hold.falls += 1;
+            if hold.falls >= FALLS {
+                self.fenced(notices);
+            } else {
+                self.doubt = Some(Doubt::Held);
+                self.back_off(at);
+            }
         } else if read.value.holder.as_ref() == Some(&hold.guid) {
-            hold.version = read.version;
+            (hold.version, hold.falls) = (read.version, 0);
             hold.attached =
                 read.owner.as_ref().filter(|owner| owner.value.guid == hold.guid).map(|owner| owner.session);
-            if hold.sealed.is_none() {
-                hold.adopt(read.value.ceiling, notices);
-            }
+            hold.adopt(read.value.ceiling, notices);
+            self.high_water.insert(hold.slot, hold.ceiling);
         } else if read.value.holder.is_none() && hold.sealed.is_some() && read.version > hold.version {
             self.released(notices);
         } else {
@@ -308,6 +327,14 @@ impl Hold {
             notices.push(Notice::Extended { slot: self.slot, ceiling });
         }
     }
+}
+
+/// Versions that fall this often in a row are no lagging server.
+const FALLS: u32 = 3;
+
+/// What is left of a window when it is renewed.
+fn low(window_ms: u64) -> u64 {
+    window_ms / 2
 }
 
 /// A window is renewed when 0.4 of it has passed: two more tries fit before it ends.

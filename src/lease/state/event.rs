@@ -15,9 +15,7 @@ pub struct Settings {
     pub session_ms: u64,
     pub window_ms: u64,
     pub first_window_ms: u64,
-    pub max_wait_ms: u64,
     pub max_borrow_ms: u64,
-    pub epoch_unix_ms: i64,
 }
 
 /// When an event happens or a question is asked.

@@ -22,7 +22,7 @@ impl State {
             return;
         }
         let Some(name) = self.registered.clone() else { return };
-        if self.clear_away(&view, &name) || self.stopping {
+        if self.clear_away(at, &view, &name) || self.stopping {
             return;
         }
         if !self.may_claim {
@@ -63,8 +63,9 @@ impl State {
     }
 
     /// Removes what a lost answer or an older session of ours left behind. True: something was found.
-    fn clear_away(&mut self, view: &View, name: &str) -> bool {
-        if let Some(slot) = line::owned_by(view, &self.card.node).next() {
+    fn clear_away(&mut self, at: At, view: &View, name: &str) -> bool {
+        let orphan = line::owned_by(view, &self.card.node).next().cloned();
+        if let Some(slot) = orphan {
             // An owner of ours without a grant. The version must come from a read that shows the owner's guid, or the
             // delete could hit a successor's.
             let guid = slot.owner.as_ref().map(|owner| &owner.value.guid);
@@ -72,7 +73,8 @@ impl State {
                 let write = Write::Evict { slot: slot.slot, version: slot.version };
                 self.plan = Some((Sent::Evict { slot: slot.slot }, Request::Write(write)));
             } else {
-                self.look = true;
+                self.look = true; // record and owner are of two moments
+                self.back_off(at);
             }
             return true;
         }
@@ -84,6 +86,12 @@ impl State {
     }
 
     fn looked_dynamic(&mut self, at: At, view: &View, name: &str, notices: &mut Vec<Notice>) {
+        let candidate = line::coldest(view, &self.settings.dynamic, &self.high_water);
+        match candidate {
+            Some(candidate) if self.is_out_of_reach(at, candidate, notices) => return,
+            Some(_) => {}
+            None => self.clock_behind = false,
+        }
         let quota = line::dynamic_quota(&view.admission.value, self.server_now(at));
         match line::turn(view, &self.settings.dynamic, quota, name) {
             Turn::Later { rank, interest } => {
@@ -92,8 +100,8 @@ impl State {
             }
             Turn::Now => {
                 self.rank = 0;
-                match line::coldest(view, &self.settings.dynamic, &self.high_water) {
-                    Some(candidate) => self.try_claim(at, view, name, candidate, notices),
+                match candidate {
+                    Some(candidate) => self.claim(at, view, name, candidate),
                     None => self.wait_for(at, Interest::Vacancy),
                 }
             }
@@ -114,25 +122,30 @@ impl State {
             return self.wait_for(at, Interest::SlotOwner(wanted));
         }
         let candidate = line::candidate(slot, &self.high_water);
-        self.try_claim(at, view, name, candidate, notices);
+        if !self.is_out_of_reach(at, candidate, notices) {
+            self.claim(at, view, name, candidate);
+        }
     }
 
-    /// The clock against the floor: claim, wait a little, borrow, or stay out.
-    fn try_claim(&mut self, at: At, view: &View, name: &str, candidate: Candidate<'_>, notices: &mut Vec<Notice>) {
-        let Candidate { read, floor } = candidate;
-        let gap_ms = floor.saturating_sub(at.credible);
-        if gap_ms > 0 && gap_ms <= self.settings.max_wait_ms {
-            self.look_at = Some(at.boot_ms + gap_ms);
-            return;
-        }
-        if gap_ms > self.settings.max_borrow_ms {
-            self.look_at = Some(at.boot_ms + (gap_ms - self.settings.max_borrow_ms).min(1_000));
-            if !std::mem::replace(&mut self.clock_behind, true) {
-                notices.push(Notice::ClockBehind { slot: read.slot, gap_ms });
+    /// Whether the clock is further behind even the best free slot than may be borrowed. Such a node is not eligible, so
+    /// that it does not block the line for those whose clocks are better, and looks again by itself.
+    fn is_out_of_reach(&mut self, at: At, candidate: Candidate<'_>, notices: &mut Vec<Notice>) -> bool {
+        let gap_ms = candidate.floor.saturating_sub(at.credible);
+        let out_of_reach = gap_ms > self.settings.max_borrow_ms;
+        if out_of_reach {
+            self.look_at = Some(at.boot_ms + (gap_ms - self.settings.max_borrow_ms).min(MEASURE_AGAIN_MS));
+            if !self.clock_behind {
+                notices.push(Notice::ClockBehind { slot: candidate.read.slot, gap_ms });
             }
-            return;
         }
-        self.clock_behind = false;
+        self.clock_behind = out_of_reach;
+        out_of_reach
+    }
+
+    /// Claims. If the clock is behind the floor, the gap is borrowed: issuing begins at the floor at once. (To wait for a
+    /// small gap would wait for ever while the wall clock stands.)
+    fn claim(&mut self, at: At, view: &View, name: &str, candidate: Candidate<'_>) {
+        let Candidate { read, floor } = candidate;
         self.attempts += 1;
         // Unique without randomness here: the node's part is random, and it counts its attempts.
         let guid = Guid(format!("{}{:016x}", self.card.node, self.attempts));
@@ -148,7 +161,6 @@ impl State {
     }
 
     fn wait_for(&mut self, at: At, interest: Interest) {
-        self.clock_behind = false;
         if self.interest.as_ref() == Some(&interest) {
             // Watches tell; this look, once in ten sessions, is for the watch that was lost without a trace.
             self.look_at = Some(at.boot_ms + self.settings.session_ms * 10 + self.random() % 1_000);
@@ -158,6 +170,10 @@ impl State {
     }
 
     fn looked_holding(&mut self, at: At, view: &View, slot: u16, notices: &mut Vec<Notice>) {
+        if self.adopt_registration(view) {
+            self.look = true;
+            return;
+        }
         let Some(read) = view.slots.iter().find(|read| read.slot == slot) else {
             self.doubt = Some(Doubt::Held); // cannot be by the ACLs; the read says what is wrong
             self.back_off(at);
@@ -191,15 +207,12 @@ impl State {
         if dynamic && others >= usize::from(quota) {
             return self.give_back(slot, notices);
         }
-        if self.adopt_registration(view) {
-            self.look = true;
-            return;
-        }
         let Some(name) = self.registered.clone() else { return };
         let Some(hold) = &self.hold else { return };
         let owner = Owner { v: VERSION, guid: hold.guid.clone(), worker: name.clone() };
         if read.owner.is_some() && hold.attached.is_none() {
             self.look = true; // record and owner are of two moments
+            self.back_off(at);
             return;
         }
         let old = line::registered_by(view, &self.card.node).find(|r| r.name != name).map(|r| r.name.clone());

@@ -9,8 +9,6 @@
 mod answer;
 mod event;
 mod look;
-#[cfg(test)]
-mod tests;
 
 pub use event::*;
 
@@ -33,6 +31,10 @@ struct Hold {
     attached: Option<SessionId>,
     grant: Arc<Grant>,
     extend_at: u64,
+    /// With less than this below the ceiling, extend at once.
+    low_ms: u64,
+    /// How often in a row the service has shown an older version than it acknowledged.
+    falls: u32,
     /// Sealed for good; the mark to release at.
     sealed: Option<Millis>,
     /// The admission last seen while holding, to notice a quota that shrank.
@@ -87,6 +89,7 @@ pub struct State {
     registered: Option<String>,
     /// The answer to a registration is lost: it may be there.
     seek_registration: bool,
+    /// The highest ceiling known to be given away, by slot: from this machine's disk, and by this process.
     high_water: BTreeMap<u16, Millis>,
     hold: Option<Hold>,
     sent: Option<Sent>,
@@ -106,10 +109,13 @@ pub struct State {
     failures: u32,
     retry_at: u64,
     jitter: u64,
-    /// Ensemble's clock minus ours, milliseconds.
-    server_lead_ms: i64,
+    /// The service's clock (since 1970) minus the time since boot, in milliseconds.
+    server_lead_ms: Option<i64>,
     last_view: Option<Overview>,
 }
+
+/// How often a holder compares its ceiling with the clock, between extends.
+const LOOK_AT_CEILING_MS: u64 = 1_000;
 
 /// The last look, as far as health and metrics care.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,7 +159,7 @@ impl State {
             failures: 0,
             retry_at: 0,
             jitter,
-            server_lead_ms: 0,
+            server_lead_ms: None,
             last_view: None,
         }
     }
@@ -226,7 +232,9 @@ impl State {
             return self.send(Sent::Open, Request::Open);
         };
         if self.link != Link::Connected {
-            return Next::Wait(None);
+            // Nothing to give back but the place in line, which goes with the session.
+            let nothing_held = self.stopping && self.hold.is_none() && self.doubt.is_none();
+            return if nothing_held { Next::Done } else { Next::Wait(None) };
         }
         match &self.doubt {
             Some(Doubt::Claim(attempt)) => return self.send(Sent::ReadSlot, Request::ReadSlot(attempt.slot)),
@@ -254,15 +262,15 @@ impl State {
             if self.seek_registration {
                 return self.send(Sent::Look, Request::Look);
             }
-            let eligible = self.may_claim;
+            let eligible = self.may_claim && !self.clock_behind;
             let card = Registration { eligible, ..self.card.clone() };
             return self.send(Sent::Register { eligible }, Request::Register(card));
         };
         if let Some((sent, request)) = self.plan.take() {
             return self.send(sent, request);
         }
-        if self.touch || (self.hold.is_none() && self.told_eligible != self.may_claim) {
-            let eligible = self.may_claim;
+        let eligible = self.may_claim && !self.clock_behind;
+        if self.touch || (self.hold.is_none() && self.told_eligible != eligible) {
             let value = Registration { eligible, ..self.card.clone() };
             return self.send(Sent::Update { eligible }, Request::Update { name, value });
         }
@@ -270,7 +278,7 @@ impl State {
             if hold.attached != Some(session) || self.look {
                 return self.send(Sent::Look, Request::Look);
             }
-            if at.boot_ms >= hold.extend_at {
+            if at.boot_ms >= hold.extend_at || self.runs_low(at, hold) {
                 let ceiling = self.higher_ceiling(at, hold);
                 let record = self.record(hold, ceiling);
                 let write = Write::Extend { slot: hold.slot, version: hold.version, record };
@@ -279,7 +287,7 @@ impl State {
             if hold.check_admission {
                 return self.send(Sent::Admission, Request::Admission);
             }
-            return Next::Wait(Some(hold.extend_at));
+            return Next::Wait(Some(hold.extend_at.min(at.boot_ms + LOOK_AT_CEILING_MS)));
         }
         if self.look || self.look_at.is_some_and(|due| at.boot_ms >= due) {
             return self.send(Sent::Look, Request::Look);
@@ -308,6 +316,13 @@ impl State {
         let issued = layout.millis_rounded_up(hold.grant.position());
         let wanted = at.credible.max(issued) + self.settings.window_ms;
         hold.ceiling.max(wanted.min(layout.last_timestamp()))
+    }
+
+    /// Whether less is left below the ceiling than the timer reckons with: the clock made a step, or issuing ran ahead.
+    fn runs_low(&self, at: At, hold: &Hold) -> bool {
+        let issued = self.settings.layout.millis(hold.grant.position());
+        let left = hold.ceiling.saturating_sub(at.credible.max(issued));
+        left < hold.low_ms && self.higher_ceiling(at, hold) > hold.ceiling
     }
 
     /// Ends the grant for good, before anything is sent. From here only the release is left.
@@ -344,11 +359,13 @@ impl State {
         self.jitter
     }
 
+    /// The service's clock now, in milliseconds since 1970: its last stamp and the time since boot that passed, whatever
+    /// our own wall clock did meanwhile. Before the first stamp: the end of time, when no surge is in force.
     fn server_now(&self, at: At) -> i64 {
-        self.settings.epoch_unix_ms + at.credible.0 as i64 + self.server_lead_ms
+        self.server_lead_ms.map_or(i64::MAX, |lead_ms| at.boot_ms as i64 + lead_ms)
     }
 
     fn observe_server(&mut self, at: At, server: ServerTime) {
-        self.server_lead_ms = server.0 - (self.settings.epoch_unix_ms + at.credible.0 as i64);
+        self.server_lead_ms = Some(server.0 - at.boot_ms as i64);
     }
 }

@@ -50,7 +50,7 @@ pub(super) async fn follow_link(mut states: StateWatcher, pulse: watch::Sender<P
         let link = link(states.changed().await);
         pulse.send_modify(|pulse| {
             pulse.link = link;
-            // Also without an interest: whoever holds a slot may have lost its owner meanwhile.
+            // Also without an interest posted yet: whatever was sent meanwhile is lost.
             pulse.wakes += u64::from(link == Link::Connected);
         });
         if link == Link::Over {

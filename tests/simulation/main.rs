@@ -1,0 +1,105 @@
+//! The lease's state machine, as built, against a simulated ensemble: hundreds of thousands of faults a minute, each run
+//! made from one seed and run twice to the same bytes.
+//!
+//! What is real: `lease::state`, `lease::line`, `lease::grant`, and the tree with ZooKeeper's rules. What is simulated:
+//! the network, the servers' sessions and followers, watches, disks, clocks and the passing of time (`world.rs`,
+//! `faults.rs`). After the faults, everybody who can must come to hold a slot (`settle.rs`).
+//!
+//! `MERIDIAN_SIM_SEEDS=N` runs more seeds, `MERIDIAN_SIM_SEED=S` one, with its trace on stderr.
+
+mod dice;
+mod faults;
+mod node;
+mod settle;
+mod trace;
+mod world;
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+use world::{Report, World};
+
+/// Seeds of a run in CI.
+const SEEDS: u64 = 600;
+
+/// One run in this many has hundreds of nodes.
+const CROWDED: u64 = 100;
+
+fn run(seed: u64, loud: bool) -> Report {
+    let mut world = World::new(seed, seed % CROWDED == CROWDED - 1, loud);
+    for _ in 0..world.turns() {
+        world.turn();
+    }
+    world.settle();
+    world.report()
+}
+
+fn from_env(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text:?} is not a number")))
+}
+
+/// Runs a seed twice, and says how to see it again if it fails.
+fn check(seed: u64) -> Report {
+    let twice = std::panic::catch_unwind(|| [run(seed, false), run(seed, false)]);
+    let [one, two] = twice.unwrap_or_else(|_| {
+        panic!("seed {seed} fails; see it with: MERIDIAN_SIM_SEED={seed} cargo test --test simulation -- --nocapture")
+    });
+    assert_eq!(one, two, "seed {seed} gave two different runs");
+    one
+}
+
+#[test]
+fn no_duplicate_no_excess_and_everybody_comes_back() {
+    if let Some(seed) = from_env("MERIDIAN_SIM_SEED") {
+        println!("{:?}", run(seed, true));
+        return;
+    }
+    let seeds = from_env("MERIDIAN_SIM_SEEDS").unwrap_or(SEEDS);
+    let (start, next) = (Instant::now(), AtomicU64::new(0));
+    let reports: Vec<Report> = std::thread::scope(|scope| {
+        let worker = || {
+            let mut reports = Vec::new();
+            loop {
+                let seed = next.fetch_add(1, Relaxed);
+                if seed >= seeds {
+                    return reports;
+                }
+                reports.push(check(seed));
+            }
+        };
+        let workers: Vec<_> = (0..2).map(|_| scope.spawn(worker)).collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("a seed failed; the lines above say which"))
+            .collect()
+    });
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{seeds} seeds, each twice, in {seconds:.1} s ({:.0} seeds/min): {} ids, {} claims, {} fenced, {} re-attached, {} evicted, \
+         {} given back, at most {} standbys woken by one change",
+        seeds as f64 * 60.0 / seconds,
+        sum(|r| r.ids),
+        sum(|r| r.claims),
+        sum(|r| r.fenced),
+        sum(|r| r.reattached),
+        sum(|r| r.evicted),
+        sum(|r| r.given_back),
+        reports.iter().map(|r| r.most_woken).max().unwrap_or(0),
+    );
+    let most_woken = reports.iter().map(|r| r.most_woken).max().unwrap_or(0);
+    assert!(most_woken <= 8, "one change woke {most_woken} standbys: a herd");
+    if seeds >= 100 {
+        // The runs must meet what they are for.
+        for (what, count) in [
+            ("ids", sum(|r| r.ids) / 1_000),
+            ("claims", sum(|r| r.claims) / 10),
+            ("fenced", sum(|r| r.fenced)),
+            ("reattached", sum(|r| r.reattached)),
+            ("evicted", sum(|r| r.evicted)),
+            ("given back", sum(|r| r.given_back)),
+        ] {
+            assert!(count >= seeds / 50, "too little happens: {what}");
+        }
+    }
+}
