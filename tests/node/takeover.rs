@@ -1,13 +1,20 @@
 //! A slot's way from one node to the next, while ids are drawn from both.
 
 use crate::scene::Scene;
-use crate::support::{Caller, Drawing, Numbers, assert_unique};
+use crate::support::{Caller, Drawing, Numbers, Reply, assert_unique, block_until};
 use meridian::id::SNOWFLAKE64;
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A busy machine may be this much slower than what is promised.
 const SLACK: Duration = Duration::from_millis(1_500);
+
+fn last_id(reply: &Reply) -> u64 {
+    let range = reply.json()["ranges"].as_array().unwrap().last().unwrap().clone();
+    range["first"].as_str().unwrap().parse::<u64>().unwrap() + range["count"].as_u64().unwrap() - 1
+}
 
 #[test]
 fn sigterm_hands_the_quota_over_at_once_and_the_slot_at_its_mark() {
@@ -15,23 +22,22 @@ fn sigterm_hands_the_quota_over_at_once_and_the_slot_at_its_mark() {
     let mut holder = scene.holder("holder");
     let standby = scene.standby("standby");
     let drawings = [Drawing::from(&holder), Drawing::from(&standby)];
-    // Back to back, each under way for 244 ms: one of them is under way when the signal comes.
-    let long = std::thread::spawn({
-        let address = holder.http();
-        move || {
+    // Two at a time, back to back: when one ends the other still has its 244 ms to go, so that one is under way whenever
+    // the signal comes.
+    let answered = Arc::new(AtomicUsize::new(0));
+    let long = [(); 2].map(|()| {
+        let (address, answered) = (holder.http(), answered.clone());
+        std::thread::spawn(move || {
             let (mut caller, mut answers) = (Caller::new(address), Vec::new());
-            loop {
-                match caller.get("/api/v1/ranges?count=1000000") {
-                    Ok(reply) => answers.push((Instant::now(), reply)),
-                    Err(_) => return answers,
-                }
+            while let Ok(reply) = caller.get("/api/v1/ranges?count=1000000") {
+                answers.push((Instant::now(), reply));
+                answered.fetch_add(1, Ordering::Relaxed);
             }
-        }
+            answers
+        })
     });
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holder.ops("/metrics").text().contains("\nmeridian_requests_queued 1\n") {
-        assert!(Instant::now() < deadline, "no long request was ever under way");
-    }
+    drawings[0].issued_after(Instant::now());
+    block_until("both to have asked twice", || (answered.load(Ordering::Relaxed) >= 3).then_some(()));
     holder.stop();
     let stopped = Instant::now();
     let gap = drawings[1].issued_after(stopped);
@@ -39,16 +45,14 @@ fn sigterm_hands_the_quota_over_at_once_and_the_slot_at_its_mark() {
     let left = stopped.elapsed();
     assert!(status.success(), "{status}");
 
-    let long = long.join().unwrap();
+    let long: Vec<_> = long.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
     assert!(long.iter().all(|(_, reply)| reply.status == 200), "what was under way is answered");
-    let (last_long, reply) = long.last().expect("long requests were answered");
-    assert!(*last_long > stopped, "one was under way when the signal came");
-    let last_range = reply.json()["ranges"].as_array().unwrap().last().unwrap().clone();
-    let last_of_long =
-        last_range["first"].as_str().unwrap().parse::<u64>().unwrap() + last_range["count"].as_u64().unwrap() - 1;
+    let last_long = long.iter().map(|(at, _)| *at).max().expect("long requests were answered");
+    assert!(last_long > stopped, "one was under way when the signal came");
+    let last_of_long = long.iter().map(|(_, reply)| last_id(reply)).max().unwrap();
 
     let [holders, standbys] = drawings.map(Drawing::finish);
-    let silence = gap - holders.last_answer().unwrap().max(*last_long);
+    let silence = gap - holders.last_answer().unwrap().max(last_long);
     println!(
         "SIGTERM to the standby's first id {:?}; nobody issued for {silence:?}; exit after {left:?}",
         gap - stopped
@@ -58,7 +62,10 @@ fn sigterm_hands_the_quota_over_at_once_and_the_slot_at_its_mark() {
     println!("{count} ids and {} million, none twice", long.len());
 
     assert!(holders.refused.iter().all(|refused| refused.code == "stopping"), "{:?}", holders.refused);
-    assert!(holders.lost.iter().all(|(at, _)| *at > stopped), "{:?}", holders.lost);
+    // A request and the signal may cross on the wire; nothing that was asked before it is lost.
+    let crossing = stopped - Duration::from_millis(20);
+    let lost: Vec<_> = holders.lost.iter().filter(|(asked, _)| *asked < crossing).collect();
+    assert!(lost.is_empty(), "{lost:?}");
     assert!(standbys.refused.iter().all(|refused| refused.code == "no_lease"), "{:?}", standbys.refused);
 
     // All that the holder gave out was received, so the mark is the millisecond after the last of it.

@@ -30,7 +30,7 @@ pub struct Drawn {
     /// When each answer with ids was there, and its first id.
     pub answers: Vec<(Instant, u64)>,
     pub refused: Vec<Refused>,
-    /// No answer: the connection could not be made, or ended.
+    /// When it was asked, and why no answer came: the connection could not be made, or ended.
     pub lost: Vec<(Instant, String)>,
     /// The last id of each slot: what comes next from it must be higher.
     last: BTreeMap<u16, u64>,
@@ -168,6 +168,7 @@ fn draw(address: SocketAddr, drawn: &Mutex<Drawn>, stop: &AtomicBool) {
         if stop.load(Ordering::Relaxed) {
             return;
         }
+        let asked = Instant::now();
         let reply = caller.ask(path, accept);
         let mut pause = PAUSE;
         let mut drawn = drawn.lock().expect("nothing panics under it");
@@ -179,7 +180,7 @@ fn draw(address: SocketAddr, drawn: &Mutex<Drawn>, stop: &AtomicBool) {
             }
             Err(error) => {
                 pause = ABSENT;
-                drawn.lost.push((Instant::now(), format!("{path}: {error}")));
+                drawn.lost.push((asked, format!("{path}: {error}")));
             }
         }
         drop(drawn);
