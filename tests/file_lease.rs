@@ -1,6 +1,5 @@
 //! The file backend between processes: this binary runs itself as the children, and stops and kills them.
 
-use meridian::id::Millis;
 use meridian::lease::coordination::*;
 use meridian::lease::file::{Directory, Session};
 use meridian::lease::znode::*;
@@ -26,7 +25,7 @@ async fn init(folder: &Path, slots: u16) {
     let Expected { fleet, datacenter, epoch, layout } = expected();
     let tree = Tree { v: 1, fleet, datacenter, epoch, layout, genesis: Guid::random() };
     let admission = Admission { v: 1, quota: 4, fixed: 0, surge: 8, surge_until: None, digest: "digest".into() };
-    let blueprint = Blueprint { tree, admission, slots, first_ceiling: Millis(0) };
+    let blueprint = Blueprint { tree, admission, slots, window_ms: 0, epoch_unix_ms: i64::MAX };
     Directory::new(folder).init(&blueprint).await.unwrap();
 }
 

@@ -2,7 +2,6 @@
 
 use super::Failed;
 use crate::cli::{CoordinationArgs, ManifestArg};
-use crate::clock::Clock;
 use crate::lease::coordination::{Blueprint, Coordination, Expected};
 use crate::lease::file::Directory;
 use crate::lease::state::Settings;
@@ -78,7 +77,7 @@ pub fn expected(topology: &Topology, region: &Region) -> Expected {
 
 /// What `init` makes for a region. New slots start a window ahead of the clock, so that a tree made anew cannot overlap
 /// what holders in the old one may still issue.
-pub fn blueprint(topology: &Topology, region: &Region, clock: &Clock) -> Blueprint {
+pub fn blueprint(topology: &Topology, region: &Region) -> Blueprint {
     let workers = &region.workers;
     Blueprint {
         tree: Tree {
@@ -98,7 +97,8 @@ pub fn blueprint(topology: &Topology, region: &Region, clock: &Clock) -> Bluepri
             digest: topology.digest.clone(),
         },
         slots: topology.layout.workers(),
-        first_ceiling: clock.now().credible() + millis(topology.lease.window),
+        window_ms: millis(topology.lease.window),
+        epoch_unix_ms: topology.epoch_unix_ms,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::{Exit, fleet};
 use crate::cli::InitArgs;
-use crate::clock::Clock;
 use crate::lease::coordination::Initialised;
 use anyhow::Context;
 use serde::Serialize;
@@ -19,10 +18,9 @@ struct Row<'a> {
 
 pub async fn run(args: &InitArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
     let topology = fleet::read(&args.manifest)?;
-    let clock = Clock::start(topology.epoch_unix_ms);
     for region in fleet::regions(&topology, args.region.as_deref())? {
         let coordination = fleet::coordination(&args.coordination, region)?;
-        let blueprint = fleet::blueprint(&topology, region, &clock);
+        let blueprint = fleet::blueprint(&topology, region);
         let done = coordination.init(&blueprint).await.with_context(|| format!("region {}", region.name))?;
         let Initialised { tree_created, slots_created, admission_changed } = done;
         if args.json {

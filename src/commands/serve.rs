@@ -76,7 +76,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
         settings: fleet::settings(&topology, region),
         card,
         state_dir: args.state_dir.clone(),
-        init: args.init.then(|| fleet::blueprint(&topology, region, &clock)),
+        init: args.init.then(|| fleet::blueprint(&topology, region)),
     };
     let (keeper, lease) = Keeper::new(config, clock.clone(), &mut registry);
     let issuer = Arc::new(Issuer::new(clock.clone(), topology.lease.max_wait, &mut registry));

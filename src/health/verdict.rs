@@ -179,9 +179,13 @@ pub fn describe(lease: &LeaseFact) -> (String, Option<String>) {
         LeaseFact::Standby { rank } => {
             (format!("standby, {rank} in front"), Some("waiting for a slot inside the region's quota".into()))
         }
-        LeaseFact::Ineligible => {
-            ("ineligible".into(), Some("this node's clock is too wrong to claim a slot; check NTP".into()))
-        }
+        LeaseFact::Ineligible => (
+            "ineligible".into(),
+            Some(
+                "the clock is too far from ZooKeeper's, or behind every free slot; the log says which: check NTP"
+                    .into(),
+            ),
+        ),
         LeaseFact::Connecting { trouble } => {
             let detail = trouble.clone().unwrap_or_else(|| "waiting for the coordination service".into());
             ("connecting".into(), Some(detail))

@@ -6,6 +6,7 @@
 
 use super::znode::{Admission, Drain, Guid, NodeId, Owner, Registration, Slot, Tree};
 use super::{file, zookeeper};
+use crate::id::Millis;
 use std::fmt;
 use std::time::Duration;
 
@@ -185,7 +186,16 @@ pub struct Blueprint {
     /// How many slots: all of the layout's.
     pub slots: u16,
     /// A *new* slot starts with the ceiling `now + window`, so that a wiped tree cannot overlap sane holders.
-    pub first_ceiling: crate::id::Millis,
+    pub window_ms: u64,
+    pub epoch_unix_ms: i64,
+}
+
+impl Blueprint {
+    /// Where a new slot starts. `now` is the service's clock: an hour wrong on the host of one `init` must not put a
+    /// region's slots out of reach for an hour.
+    pub fn first_ceiling(&self, now: ServerTime) -> Millis {
+        Millis(now.0.saturating_sub(self.epoch_unix_ms).max(0) as u64) + self.window_ms
+    }
 }
 
 /// What `init` did.

@@ -219,13 +219,12 @@ impl Keeper {
             return Box::pin(async move { (ask(&session, request, session_timeout * 2).await, None) });
         };
         let (coordination, expected) = (self.config.coordination.clone(), self.config.expected.clone());
-        // Made anew for every opening: a tree that was wiped meanwhile must start ahead of *now*, and be another tree.
-        let first_ceiling = self.at().credible + self.config.settings.window_ms;
-        let init = self.config.init.clone().map(|blueprint| Blueprint {
-            tree: Tree { genesis: Guid::random(), ..blueprint.tree },
-            first_ceiling,
-            ..blueprint
-        });
+        // A tree that was wiped meanwhile and is made again is another tree.
+        let init = self
+            .config
+            .init
+            .clone()
+            .map(|blueprint| Blueprint { tree: Tree { genesis: Guid::random(), ..blueprint.tree }, ..blueprint });
         let state_dir = self.config.state_dir.clone();
         Box::pin(async move {
             match open(coordination, expected, init, state_dir, session_timeout).await {

@@ -129,7 +129,7 @@ impl Znodes {
         for slot in 0..blueprint.slots {
             znodes.slots.entry(slot).or_insert_with(|| {
                 done.slots_created += 1;
-                let ceiling = blueprint.first_ceiling;
+                let ceiling = blueprint.first_ceiling(now);
                 let data =
                     Payload::new(&Slot { v: znode::VERSION, holder: None, host: String::new(), ceiling, fence: 0 });
                 SlotNode { version: 0, modified_ms: now.0, data, owner: None }

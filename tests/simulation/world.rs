@@ -416,5 +416,5 @@ fn blueprint(quota: u16) -> Blueprint {
         surge_until: None,
         digest: String::new(),
     };
-    Blueprint { tree, admission, slots: SMALL.workers(), first_ceiling: Millis(100_500) }
+    Blueprint { tree, admission, slots: SMALL.workers(), window_ms: 100_500, epoch_unix_ms: i64::MAX }
 }

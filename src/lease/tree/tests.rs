@@ -16,7 +16,8 @@ pub fn blueprint(slots: u16, quota: u16) -> Blueprint {
         tree: Tree { v: 1, fleet, datacenter: 3, epoch, layout, genesis: Guid("genesis".into()) },
         admission: Admission { v: 1, quota, fixed: 1, surge: 9, surge_until: None, digest: format!("digest{quota}") },
         slots,
-        first_ceiling: Millis(30_000),
+        window_ms: 30_000,
+        epoch_unix_ms: i64::MAX,
     }
 }
 

@@ -6,7 +6,8 @@
 use super::ensemble::Ensemble;
 use super::rights::Rights;
 use super::{encode, recognise};
-use crate::lease::coordination::{Blueprint, Expected, Initialised, OpenError};
+use crate::id::Millis;
+use crate::lease::coordination::{Blueprint, Expected, Initialised, OpenError, ServerTime};
 use crate::lease::znode::{Paths, Slot, VERSION};
 use std::collections::BTreeSet;
 use zookeeper_client::{Acl, Acls, Client, CreateMode, Error, MultiWriter};
@@ -43,7 +44,15 @@ pub(super) async fn lay(
     for _ in 0..ATTEMPTS {
         let survey = survey(&client, &paths, &root, blueprint, |error| refused("read", error)).await?;
         let mut multi = client.new_multi_writer();
-        let done = plan(&mut multi, &survey, &paths, rights, blueprint).map_err(|plan| match plan {
+        let slots = survey.slots.as_ref().map_or(0, BTreeSet::len);
+        let first_ceiling = match slots < usize::from(blueprint.slots) {
+            true => {
+                let now = server_clock(&client, rights, &paths).await;
+                blueprint.first_ceiling(now.map_err(|error| refused("ask the clock beside", error))?)
+            }
+            false => Millis::default(), // no slot is made
+        };
+        let done = plan(&mut multi, &survey, &paths, rights, blueprint, first_ceiling).map_err(|plan| match plan {
             Unplanned::Malformed(error) => refused("plan", error),
             Unplanned::Foreign(why) => OpenError::Mismatch(format!("{root}/admission holds no admission: {why}")),
         })?;
@@ -114,6 +123,16 @@ async fn survey(
     Ok(Survey { tree, admission, workers, slots })
 }
 
+/// The service's clock, as it stamps a znode that goes with this session.
+async fn server_clock(client: &Client, rights: &Rights, paths: &Paths) -> Result<ServerTime, Error> {
+    let list = rights.registration();
+    let options = CreateMode::EphemeralSequential.with_acls(Acls::new(&list));
+    let beside = paths.root().rsplit_once('/').map_or("", |(parent, _)| parent);
+    let (stat, sequence) = client.create(&format!("{beside}/clock-"), b"", &options).await?;
+    let _ = client.delete(&format!("{beside}/clock-{sequence}"), None).await; // or it goes with the session
+    Ok(ServerTime(stat.ctime))
+}
+
 enum Unplanned {
     Malformed(Error),
     Foreign(String),
@@ -131,6 +150,7 @@ fn plan(
     paths: &Paths,
     rights: &Rights,
     blueprint: &Blueprint,
+    first_ceiling: Millis,
 ) -> Result<Initialised, Unplanned> {
     let mut done = Initialised::default();
     let create = |multi: &mut MultiWriter<'_>, path: &str, data: &[u8], list: Vec<Acl>| {
@@ -155,7 +175,7 @@ fn plan(
     if survey.slots.is_none() {
         create(multi, &paths.slots(), b"", rights.slots())?;
     }
-    let first = Slot { v: VERSION, holder: None, host: String::new(), ceiling: blueprint.first_ceiling, fence: 0 };
+    let first = Slot { v: VERSION, holder: None, host: String::new(), ceiling: first_ceiling, fence: 0 };
     for slot in 0..blueprint.slots {
         let path = paths.slot(slot);
         let name = path.rsplit('/').next().unwrap_or_default();
