@@ -28,7 +28,7 @@ models-long: ## larger models, for hours with nothing better to do; prints a tab
 	MERIDIAN_MODEL=long cargo test --release --test lease_model -- --nocapture
 
 integration: ## the real thing against real ZooKeeper (installed by `make install`)
-	cargo test --test file_lease --test zookeeper --test node --test up
+	cargo test --test file_lease --test zookeeper --test node --test up --test load
 
 bench: ## start, readiness, memory and large requests, measured into docs/results
 	cargo bench --bench start
