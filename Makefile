@@ -1,6 +1,6 @@
 # The commands of this project. CI runs only these (through scripts/test).
 
-.PHONY: help build up check lint unit models models-long integration bench install test
+.PHONY: help build up check lint unit models models-long simulation integration bench install test
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,11 +24,14 @@ unit: ## unit, property and snapshot tests, loom
 models: ## the lease's models: the protocol holds, every broken variant is caught
 	cargo test --release --test lease_model -- --nocapture
 
-models-long: ## larger models, for hours with nothing better to do; prints a table for docs/results
+models-long: ## the large models as well; prints a table for docs/results
 	MERIDIAN_MODEL=long cargo test --release --test lease_model -- --nocapture
 
+simulation: ## the lease's state machine against a simulated ensemble, 600 seeds, each twice
+	cargo test --test simulation -- --nocapture
+
 integration: ## the real thing against real ZooKeeper (installed by `make install`)
-	cargo test --test file_lease --test zookeeper --test node --test up --test cli
+	cargo test --test file_lease --test zookeeper --test node --test up --test cli --test load
 
 bench: ## start, readiness, memory and large requests, measured into docs/results
 	cargo bench --bench start

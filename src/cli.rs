@@ -1,6 +1,10 @@
 //! What the command line takes. Every flag can also be given as `MERIDIAN_…`; flags win over the environment, and the
 //! environment over the manifest.
 
+mod load;
+
+pub use load::{Form, LoadArgs};
+
 use crate::telemetry::LogFormat;
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
@@ -86,6 +90,7 @@ pub enum Command {
     Init(InitArgs),
     Check(CheckArgs),
     Decode(DecodeArgs),
+    Load(LoadArgs),
     Completions(CompletionsArgs),
 }
 

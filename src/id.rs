@@ -144,6 +144,14 @@ impl Layout {
         Some(Parts { timestamp, origin: Origin { datacenter, worker }, sequence })
     }
 
+    /// Whether all ids of a range are of this layout, one worker and one millisecond. A range from elsewhere may not be.
+    pub const fn holds(&self, range: IdRange) -> bool {
+        match self.decode(range.first) {
+            Some(parts) => range.count > 0 && parts.sequence + range.count as u64 <= self.ids_per_ms(),
+            None => false,
+        }
+    }
+
     /// The ids of the ticks `[from, to)` of one worker, as ranges: one per millisecond.
     pub fn ranges(&self, origin: Origin, from: Tick, to: Tick) -> impl Iterator<Item = IdRange> + Clone + use<> {
         let layout = *self;

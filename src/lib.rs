@@ -13,7 +13,8 @@ pub mod metrics;
 pub mod outcomes;
 pub mod shutdown;
 pub mod telemetry;
-// Layer 1: the valid fleet, the only reader of clocks.
+// Layer 1: the count of ids given twice, the valid fleet, the only reader of clocks.
+pub mod census;
 pub mod clock;
 pub mod topology;
 // Layer 2: the right to issue.

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod decode;
 mod fleet;
 pub mod init;
+pub mod load;
 pub mod serve;
 pub mod status;
 mod table;

@@ -7,7 +7,9 @@ mod answer;
 mod api;
 mod body;
 mod digits;
+mod draw;
 mod fetch;
+mod harvest;
 mod metrics;
 mod openapi;
 pub mod ops;
@@ -22,6 +24,7 @@ mod socket;
 mod tests;
 
 pub use api::{Api, Judge, Parts};
+pub use draw::{Form, Line, Miss, Source};
 pub use fetch::fetch;
 pub use metrics::Metrics;
 pub use ops::{Ops, Ready};
