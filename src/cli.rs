@@ -58,11 +58,13 @@ impl Cli {
     /// What to log. A command that answers and ends has nothing to tell but what goes wrong.
     pub fn log(&self) -> &str {
         self.log.as_deref().unwrap_or(match self.command {
-            Command::Serve(_) | Command::Up(_) => "info",
+            // The ZooKeeper client tells every step of a connection; what matters of it, the keeper tells.
+            Command::Serve(_) | Command::Up(_) => "info,zookeeper_client=warn",
             Command::Status(_)
             | Command::Init(_)
             | Command::Check(_)
             | Command::Decode(_)
+            | Command::Load(_)
             | Command::Completions(_) => "warn",
         })
     }
@@ -100,7 +102,9 @@ impl Command {
             Command::Serve(args) => Some(&mut args.coordination),
             Command::Status(args) => Some(&mut args.coordination),
             Command::Init(args) => Some(&mut args.coordination),
-            Command::Up(_) | Command::Check(_) | Command::Decode(_) | Command::Completions(_) => None,
+            Command::Up(_) | Command::Check(_) | Command::Decode(_) | Command::Load(_) | Command::Completions(_) => {
+                None
+            }
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Generator {
     born_us: u64,
     /// The latest millisecond any request had to wait for: tells saturation.
     waited_for: AtomicU64,
+    /// Time that passed unused while the pace ran ahead of `V`.
+    lost_us: AtomicU64,
 }
 
 /// Ticks for one request, and the wait it owes.
@@ -45,7 +47,7 @@ pub enum Refusal {
 impl Generator {
     /// `max_wait`: how far ahead of the clock a request may run.
     pub fn new(grant: Arc<Grant>, max_wait: Duration, now: Now) -> Generator {
-        Generator { grant, max_wait, born_us: now.boot_us, waited_for: AtomicU64::new(0) }
+        Generator { grant, max_wait, born_us: now.boot_us, waited_for: AtomicU64::new(0), lost_us: AtomicU64::new(0) }
     }
 
     pub fn origin(&self) -> Origin {
@@ -84,9 +86,29 @@ impl Generator {
         Ok(Taken { ticks, wait })
     }
 
-    /// A floor ahead of the clock (a borrowed slot) is paced like a clock that stands: from the floor, by time passed.
+    /// What a request is paced by: `V`, and while that is not enough (it stands, or the floor is ahead of it: a borrowed
+    /// slot), the time that passes. Time that nobody used is lost, as it is for a clock: saved up, it would let a burst
+    /// run far ahead of the clock.
     fn pace_us(&self, now: Now) -> u64 {
-        now.pace_us.max(self.grant.floor().0 * 1_000 + now.boot_us.saturating_sub(self.born_us))
+        let running = now.pace_us.max(self.grant.floor().0 * 1_000 + now.boot_us.saturating_sub(self.born_us));
+        let lost = self.lost_us.load(Relaxed);
+        if running <= now.credible_us {
+            if lost != 0 {
+                self.lost_us.store(0, Relaxed);
+            }
+            return now.credible_us;
+        }
+        let position_us = self.grant.layout().millis(self.grant.position()).0 * 1_000;
+        // A borrowed floor that the clock has passed needs no more than the clock.
+        let most = match position_us > now.credible_us || now.pace_us > now.credible_us {
+            true => position_us.max(now.credible_us) + BACKFILL_MS * 1_000,
+            false => now.credible_us,
+        };
+        if running - lost.min(running) > most {
+            self.lost_us.fetch_max(running - most, Relaxed);
+            return most;
+        }
+        (running - lost.min(running)).max(now.credible_us)
     }
 }
 
@@ -183,6 +205,33 @@ mod tests {
         assert_eq!(generator.take(start, 4_096).unwrap().wait, Duration::from_millis(1));
         let later = Now { boot_us: 50_001_000, ..start };
         assert_eq!(generator.take(later, 1).unwrap().wait, Duration::from_millis(1));
+    }
+
+    #[test]
+    fn time_unused_while_borrowing_is_lost() {
+        let generator = generator(50_000, 200_000);
+        let start = Now { credible_us: 20_000_000, pace_us: 20_000_000, boot_us: 50_000_000 };
+        // Nobody asks for 25 s; then a burst: each request waits for what it takes.
+        let later = Now { credible_us: 45_000_000, pace_us: 45_000_000, boot_us: 75_000_000 };
+        generator.take(start, 1).unwrap();
+        assert!(generator.take(later, 1_000_000).unwrap().wait >= Duration::from_millis(230));
+        assert!(generator.take(later, 1_000_000).unwrap().wait >= Duration::from_millis(470));
+        for _ in 0..2 {
+            generator.take(later, 1_000_000).unwrap();
+        }
+        assert!(matches!(generator.take(later, 1_000_000), Err(Refusal::Ahead(_))), "shed, not spent");
+    }
+
+    #[test]
+    fn time_unused_while_the_clock_stands_is_lost_and_never_stalls_the_next_standing() {
+        let generator = generator(1_000, 90_000);
+        let standing = |v: u64, p: u64| Now { credible_us: v * 1_000, pace_us: p * 1_000, boot_us: p * 1_000 };
+        generator.take(standing(2_000, 2_001), 1).unwrap();
+        assert!(generator.take(standing(2_000, 6_000), 1_000_000).unwrap().wait >= Duration::from_millis(230));
+        generator.take(at(7_000), 1).unwrap();
+        for ms in 7_001..9_000 {
+            assert_eq!(generator.take(standing(7_000, ms), 10).unwrap().wait, Duration::ZERO);
+        }
     }
 
     proptest! {

@@ -163,7 +163,7 @@ impl World {
 
     /// Some disks take no marks.
     fn mark(&mut self, i: usize, slot: u16, ceiling: Millis) {
-        if i % 3 != 0 {
+        if !i.is_multiple_of(3) {
             self.high_water[i].insert(slot, ceiling);
         }
     }
