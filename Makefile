@@ -27,7 +27,7 @@ models: ## the lease's models: the protocol holds, every broken variant is caugh
 models-long: ## the large models as well; prints a table for docs/results
 	MERIDIAN_MODEL=long cargo test --release --test lease_model -- --nocapture
 
-simulation: ## the lease's state machine against a simulated ensemble, 600 seeds, each twice
+simulation: ## the lease's state machine against a simulated ensemble, 2,400 seeds, each twice
 	cargo test --test simulation -- --nocapture
 
 integration: ## the real thing against real ZooKeeper (installed by `make install`)

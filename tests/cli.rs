@@ -294,7 +294,8 @@ fn redacted(rows: &str, http: &str) -> String {
             let time = row[key].as_str().expect("a time");
             assert!(time.len() == "2026-11-23T07:22:49.367Z".len() && time.ends_with('Z'), "{time}");
         }
-        for key in ["http", "holder", "ceiling", "since", "version"] {
+        assert!(row["clock_drift_ms"].is_f64(), "the node was asked: {row}");
+        for key in ["http", "holder", "ceiling", "since", "version", "clock_drift_ms"] {
             row[key] = format!("[{key}]").into();
         }
         text += &serde_json::to_string_pretty(&row).expect("JSON");

@@ -303,6 +303,8 @@ fn redacted(text: &str) -> String {
             }
         }
         let words: Vec<&str> = line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+        let is_id = |word: &str| word.len() > 15 && word.bytes().all(|byte| byte.is_ascii_digit());
+        let words: Vec<&str> = words.into_iter().map(|word| if is_id(word) { "[id]" } else { word }).collect();
         whole += &line[..line.len() - line.trim_start().len()];
         whole += &words.join("  ");
         whole.push('\n');
@@ -319,7 +321,8 @@ fn a_second_signal_ends_it_at_once() {
     while !seen.contains("Ctrl-C") {
         seen += &up.line();
     }
-    let base = seen.lines().find_map(|line| line.trim().strip_prefix("curl ")).expect("a curl to try");
+    let base =
+        seen.lines().find_map(|line| line.split_once("curl ").map(|(_, url)| url.trim())).expect("a curl to try");
     let base = base.split("/api").next().expect("a base");
     // An answer that nobody takes keeps its node from leaving.
     let mut stuck = web::ask(base, "/api/v1/ids?count=1000000", "application/json").expect("a connection");

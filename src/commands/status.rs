@@ -3,6 +3,7 @@
 use super::{Exit, complain, fleet, table};
 use crate::cli::StatusArgs;
 use crate::clock::{self, Clock};
+use crate::http::fetch;
 use crate::id::Millis;
 use crate::lease::coordination::{Coordination, RegistrationRead, View};
 use crate::lease::line;
@@ -10,6 +11,9 @@ use crate::topology::{Region, Topology};
 use serde::Serialize;
 use std::io::Write;
 use std::time::Duration;
+
+/// A node that takes longer to say how it is is not waited for.
+const ASK_WITHIN: Duration = Duration::from_secs(1);
 
 /// A slot with a holder, or a standby (`slot` and `holder` null, `standby` its place in line).
 #[derive(Clone, Debug, Serialize)]
@@ -29,9 +33,11 @@ struct Row {
     eligible: Option<bool>,
     http: Option<String>,
     version: Option<String>,
+    /// How far the node says its clock is off, in milliseconds; `null` if it cannot be asked from here.
+    clock_drift_ms: Option<f64>,
 }
 
-/// A region's view, and how its service's clock compares with ours.
+/// A region's view.
 struct Seen<'a> {
     region: &'a Region,
     view: View,
@@ -58,7 +64,8 @@ pub async fn run(args: &StatusArgs, out: &mut impl Write) -> anyhow::Result<Exit
             }
         }
     }
-    let rows: Vec<Row> = seen.iter().flat_map(|seen| rows(seen, &clock)).collect();
+    let mut rows: Vec<Row> = seen.iter().flat_map(|seen| rows(seen, &clock)).collect();
+    ask_clocks(&mut rows).await;
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&rows)?)?;
     } else {
@@ -95,6 +102,7 @@ fn rows(seen: &Seen<'_>, clock: &Clock) -> Vec<Row> {
         eligible: None,
         http: None,
         version: None,
+        clock_drift_ms: None,
     };
     let of_card = |row: Row, card: Option<&RegistrationRead>| Row {
         eligible: card.map(|card| card.value.eligible),
@@ -121,6 +129,27 @@ fn rows(seen: &Seen<'_>, clock: &Clock) -> Vec<Row> {
         of_card(Row { since, standby: Some(rank), ..blank(&r.value.host) }, Some(r))
     });
     held.chain(waiting).collect()
+}
+
+/// Asks each node itself, all at once: only it knows its clock. One that does not answer in time is left out.
+async fn ask_clocks(rows: &mut [Row]) {
+    let mut asked = tokio::task::JoinSet::new();
+    for (number, row) in rows.iter().enumerate() {
+        if let Some(http) = row.http.clone() {
+            asked.spawn(async move { (number, clock_drift(&http).await) });
+        }
+    }
+    while let Some(answered) = asked.join_next().await {
+        if let Ok((number, drift_ms)) = answered {
+            rows[number].clock_drift_ms = drift_ms;
+        }
+    }
+}
+
+async fn clock_drift(http: &str) -> Option<f64> {
+    let (_, body) = fetch(&format!("{http}/api/v1/health"), ASK_WITHIN).await.ok()?;
+    let health: serde_json::Value = serde_json::from_slice(&body).ok()?;
+    health.pointer("/checks/clock_drift_ms/observed")?.as_f64()
 }
 
 fn print(seen: &[Seen<'_>], rows: &[Row], out: &mut impl Write) -> anyhow::Result<()> {
@@ -152,12 +181,17 @@ fn print(seen: &[Seen<'_>], rows: &[Row], out: &mut impl Write) -> anyhow::Resul
                 state,
                 row.host.clone(),
                 row.http.clone().unwrap_or_else(dash),
+                row.clock_drift_ms.map_or_else(dash, |drift_ms| format!("{drift_ms:.1} ms")),
                 row.since.clone().unwrap_or_else(dash),
                 row.ceiling.clone().unwrap_or_else(dash),
                 row.holder.clone().unwrap_or_else(dash),
             ]
         })
         .collect();
-    table::print(out, ["REGION", "SLOT", "STATE", "HOST", "HTTP", "SINCE", "CEILING", "HOLDER"], &rows)?;
+    table::print(
+        out,
+        ["REGION", "SLOT", "STATE", "HOST", "HTTP", "CLOCK OFF BY", "SINCE", "CEILING", "HOLDER"],
+        &rows,
+    )?;
     Ok(())
 }

@@ -86,7 +86,11 @@ pub async fn run(args: &UpArgs, log: (&str, LogFormat), out: &mut impl Write) ->
         Some(Err(error)) => Err(error),
         Some(Ok(rows)) => {
             // Also when nothing can be written, the nodes are stopped in order.
-            match print(args, &rows, started.elapsed(), unsynchronised, out) {
+            let printed = match first_ids(&rows).await {
+                Ok(ids) => print(args, (&rows, &ids), started.elapsed(), unsynchronised, out),
+                Err(error) => Err(error),
+            };
+            match printed {
                 Err(error) => Err(error.context("cannot print the nodes")),
                 Ok(()) => tokio::select! {
                     _ = signals.next() => Ok(Exit::Fine),
@@ -307,9 +311,35 @@ async fn all_ready(nodes: &mut [Node]) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// A region's first id.
+struct Drawn {
+    region: String,
+    id: String,
+    http: String,
+}
+
+/// Draws one id from each region: what this fleet is for.
+async fn first_ids(rows: &[Row]) -> anyhow::Result<Vec<Drawn>> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        id: String,
+    }
+    let mut drawn: Vec<Drawn> = Vec::new();
+    for row in rows.iter().filter(|row| row.slot.is_some()) {
+        if drawn.iter().any(|drawn| drawn.region == row.region) {
+            continue;
+        }
+        let (_, body) = fetch(&format!("{}/api/v1/id", row.http), Duration::from_secs(2)).await?;
+        let Answer { id } = serde_json::from_slice(&body)
+            .with_context(|| format!("{} gave no id: {}", row.region, String::from_utf8_lossy(&body)))?;
+        drawn.push(Drawn { region: row.region.clone(), id, http: row.http.clone() });
+    }
+    Ok(drawn)
+}
+
 fn print(
     args: &UpArgs,
-    rows: &[Row],
+    (rows, ids): (&[Row], &[Drawn]),
     took: Duration,
     unsynchronised: bool,
     out: &mut impl Write,
@@ -341,14 +371,12 @@ fn print(
             "\nThis machine's clock is not synchronised: the health check ntp_synchronized is switched off."
         )?;
     }
-    writeln!(out, "\nTry an id from each region:")?;
-    let mut seen = None;
-    for row in rows {
-        if seen != Some(row.datacenter) {
-            writeln!(out, "  curl {}/api/v1/id    # {}", row.http, row.region)?;
-            seen = Some(row.datacenter);
-        }
-    }
+    writeln!(out, "\nAn id from each region, and how to get the next:\n")?;
+    let ids: Vec<_> = ids
+        .iter()
+        .map(|drawn| [drawn.region.clone(), drawn.id.clone(), format!("curl {}/api/v1/id", drawn.http)])
+        .collect();
+    table::print(out, ["REGION", "ID", "NEXT"], &ids)?;
     let place = match &args.zookeeper {
         Some(hosts) => format!("--zookeeper {hosts}"),
         None => format!("--coordination file:{}", args.dir.join("leases").display()),

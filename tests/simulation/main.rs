@@ -19,7 +19,7 @@ use std::time::Instant;
 use world::{Report, World};
 
 /// Seeds of a run in CI.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 2_400;
 
 /// One run in this many has hundreds of nodes.
 const CROWDED: u64 = 100;
