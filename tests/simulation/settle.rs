@@ -40,6 +40,7 @@ impl World {
             let i = self.dice.index(self.nodes.len());
             self.issue(i);
         }
+        self.exhaust();
         assert!(self.settled(), "not settled {WITHIN_MS} ms after the last fault: {}", self.describe());
     }
 

@@ -5,11 +5,12 @@ use crate::node::Node;
 use crate::trace::Trace;
 use meridian::id::{Layout, Millis};
 use meridian::lease::coordination::*;
+use meridian::lease::grant::Ticks;
 use meridian::lease::line;
 use meridian::lease::state::{Answer, At, Event, Next, Notice, Opened, Request, Settings, Unopened};
 use meridian::lease::tree::Znodes;
 use meridian::lease::znode::{Admission, Guid, Registration, Tree};
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Four ids a millisecond, so that runs cross milliseconds.
@@ -53,7 +54,8 @@ pub struct World {
     pub late: Vec<(i64, Late)>,
     pub nodes: Vec<Node>,
     made: u64,
-    issued: HashSet<u64>,
+    /// Ticks given, by worker: where each run of them begins and ends.
+    issued: BTreeMap<u16, BTreeMap<u64, u64>>,
     /// What each host's disk remembers, where it works.
     high_water: Vec<BTreeMap<u16, Millis>>,
     pub faults: bool,
@@ -85,7 +87,7 @@ impl World {
             late: Vec::new(),
             nodes: Vec::new(),
             made: 0,
-            issued: HashSet::new(),
+            issued: BTreeMap::new(),
             high_water: vec![BTreeMap::new(); nodes + 3],
             faults: true,
             crowded,
@@ -104,8 +106,7 @@ impl World {
         if self.crowded { 6_000 } else { 3_000 }
     }
 
-    pub fn report(mut self) -> Report {
-        self.report.ids = self.issued.len() as u64;
+    pub fn report(self) -> Report {
         self.report
     }
 
@@ -378,10 +379,31 @@ impl World {
         };
         let from = SMALL.tick(Millis(from.max(0) as u64));
         if let Ok(ticks) = grant.take(from, n) {
-            for id in SMALL.ranges(grant.origin(), ticks.from, ticks.to).flat_map(|range| range.ids()) {
-                assert!(self.issued.insert(id), "id {id} is given twice");
+            let worker = grant.origin().worker;
+            self.record(worker, ticks);
+        }
+    }
+
+    /// Takes whatever is left of every grant ever given: a thread that was paused may come back at any time.
+    pub fn exhaust(&mut self) {
+        let grants: Vec<_> = self.nodes.iter().flat_map(|node| node.grants.clone()).collect();
+        for grant in grants {
+            let (position, ceiling) = (grant.position(), SMALL.tick(grant.ceiling()));
+            if position < ceiling
+                && let Ok(ticks) = grant.take(position, ceiling.0 - position.0)
+            {
+                self.record(grant.origin().worker, ticks);
             }
         }
+    }
+
+    /// Fails if any of these ticks was given before.
+    fn record(&mut self, worker: u16, Ticks { from, to }: Ticks) {
+        let given = self.issued.entry(worker).or_default();
+        let before = given.range(..to.0).next_back().map(|(_, end)| *end);
+        assert!(before.is_none_or(|end| end <= from.0), "worker {worker} gives ticks {from:?} to {to:?} twice");
+        given.insert(from.0, to.0);
+        self.report.ids += to.0 - from.0;
     }
 }
 

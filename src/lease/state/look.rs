@@ -118,7 +118,7 @@ impl State {
         };
         if slot.owner.is_some() {
             // A twin with the same slot lives: wait for it to go.
-            self.rank = 1;
+            (self.rank, self.clock_behind) = (1, false);
             return self.wait_for(at, Interest::SlotOwner(wanted));
         }
         let candidate = line::candidate(slot, &self.high_water);
