@@ -8,21 +8,7 @@ mod atomic {
     pub use loom::sync::atomic::{AtomicU64, Ordering};
 }
 mod clock {
-    use crate::id::Millis;
-
-    /// As `meridian::clock::Now`: readings are arguments, so the clock itself need not be here.
-    #[derive(Clone, Copy, Default)]
-    pub struct Now {
-        pub credible_us: u64,
-        pub pace_us: u64,
-        pub boot_us: u64,
-    }
-
-    impl Now {
-        pub fn credible(&self) -> Millis {
-            Millis(self.credible_us / 1_000)
-        }
-    }
+    pub use crate::now::Now;
 }
 #[path = "../src/generator.rs"]
 mod generator;
@@ -30,6 +16,8 @@ mod generator;
 pub mod grant;
 #[path = "../src/id.rs"]
 mod id;
+#[path = "../src/clock/now.rs"]
+pub mod now;
 mod lease {
     pub use crate::grant;
 }

@@ -5,32 +5,17 @@
 mod credible;
 mod follow;
 mod kernel;
+mod now;
 
 pub use credible::{Anchor, Credible, Reading, STEP_US, Verdict};
 pub use follow::follow;
 pub use kernel::{KernelState, kernel_state};
+pub use now::Now;
 
 use crate::id::Millis;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::Duration;
-
-/// A reading of the credible clock, in microseconds since the manifest's epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
-    /// `V`: the highest credible wall time; where timestamps start. Never goes back.
-    pub credible_us: u64,
-    /// `P`: `V` plus the time since it last moved; what paces a request while the wall clock stands.
-    pub pace_us: u64,
-    /// Time since boot, suspended time included: the one clock nobody sets.
-    pub boot_us: u64,
-}
-
-impl Now {
-    pub fn credible(&self) -> Millis {
-        Millis(self.credible_us / 1_000)
-    }
-}
 
 /// How often REALTIME is compared with BOOTTIME. Between two looks time goes on at BOOTTIME's pace.
 pub const SAMPLE_EVERY: Duration = Duration::from_millis(50);
