@@ -1,46 +1,11 @@
 //! Wrong clocks: libfaketime lies to one process about the wall clock, while ZooKeeper's and everybody else's is right.
 
 use crate::scene::Scene;
-use crate::support::{Drawing, EPOCH_UNIX_MS, Launch, Numbers, assert_unique, block_until};
-use std::path::{Path, PathBuf};
+use crate::support::{Drawing, EPOCH_UNIX_MS, Numbers, WallClock, assert_unique, block_until};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const HOUR_MS: u64 = 3_600_000;
-
-/// The wall clock of one process, as a file says.
-struct WallClock {
-    file: PathBuf,
-}
-
-impl WallClock {
-    fn new(folder: &Path, offset_s: i64) -> WallClock {
-        let clock = WallClock { file: folder.join("clock") };
-        clock.set(offset_s);
-        clock
-    }
-
-    /// Off by this from now on.
-    fn set(&self, offset_s: i64) {
-        // Renamed into place: whoever reads meanwhile reads the old one or the new one.
-        let new = self.file.with_extension("new");
-        std::fs::write(&new, format!("{offset_s:+}\n")).expect("a file for the clock");
-        std::fs::rename(&new, &self.file).expect("a file for the clock");
-    }
-
-    fn of(&self, launch: Launch) -> Launch {
-        launch
-            .environment("LD_PRELOAD", &library().display().to_string())
-            .environment("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .environment("FAKETIME_NO_CACHE", "1")
-            .environment("FAKETIME_TIMESTAMP_FILE", &self.file.display().to_string())
-    }
-}
-
-fn library() -> PathBuf {
-    let found = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|folder| folder.path());
-    let found = found.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists());
-    found.expect("libfaketimeMT.so.1 is missing; install it: apt-get install faketime")
-}
+const HOUR_S: f64 = 3_600.0;
 
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64 - EPOCH_UNIX_MS
@@ -49,18 +14,18 @@ fn now_ms() -> u64 {
 #[test]
 fn a_clock_that_steps_back_refuses_nobody() {
     let scene = Scene::new(Numbers::default());
-    let clock = WallClock::new(scene.folder.path(), 0);
+    let clock = WallClock::new(scene.folder.path(), 0.0);
     let node = clock.of(scene.launch("node")).start();
     node.wait_ready();
     let drawings = [Drawing::from(&node), Drawing::from(&node)];
     let tree = scene.tree();
     let [slot] = tree.owned()[..] else { panic!("one owner") };
     let ceiling = scene.wait_ceiling_above(&tree, slot, tree.ceiling(slot));
-    clock.set(-5);
+    clock.set(-5.0);
     block_until("the step to be seen", || node.log().contains("went back").then_some(()));
     // V stands until it is back where it was; extends go on all the while, and after it.
     let risen = scene.wait_ceiling_above(&tree, slot, ceiling);
-    clock.set(0);
+    clock.set(0.0);
     block_until("the clock to be credible", || node.log().contains("credible again").then_some(()));
     scene.wait_ceiling_above(&tree, slot, risen);
     let drawn = drawings.map(Drawing::finish);
@@ -72,19 +37,19 @@ fn a_clock_that_steps_back_refuses_nobody() {
 fn an_hour_ahead_for_a_while_burns_nothing() {
     let numbers = Numbers::default();
     let scene = Scene::new(numbers);
-    let clock = WallClock::new(scene.folder.path(), 0);
+    let clock = WallClock::new(scene.folder.path(), 0.0);
     let node = clock.of(scene.launch("node")).start();
     node.wait_ready();
     let drawings = [Drawing::from(&node), Drawing::from(&node)];
     let tree = scene.tree();
     let [slot] = tree.owned()[..] else { panic!("one owner") };
-    clock.set(HOUR_MS as i64 / 1_000);
+    clock.set(HOUR_S);
     block_until("the jump to be seen", || node.log().contains("jumped ahead").then_some(()));
     let mut ceiling = tree.ceiling(slot);
     for _ in 0..2 {
         ceiling = scene.wait_ceiling_above(&tree, slot, ceiling);
     }
-    clock.set(0);
+    clock.set(0.0);
     block_until("the clock to be credible", || node.log().contains("credible again").then_some(()));
     ceiling = scene.wait_ceiling_above(&tree, slot, ceiling);
     let ahead = ceiling as i64 - now_ms() as i64;
@@ -101,7 +66,7 @@ fn an_hour_ahead_for_a_while_burns_nothing() {
 fn a_node_that_starts_an_hour_ahead_waits_for_its_clock_and_burns_nothing() {
     let numbers = Numbers::default();
     let scene = Scene::new(numbers);
-    let clock = WallClock::new(scene.folder.path(), HOUR_MS as i64 / 1_000);
+    let clock = WallClock::new(scene.folder.path(), HOUR_S);
     let node = clock.of(scene.launch("node")).start();
     println!("readyz: {}", node.wait_unready("ineligible"));
     let tree = scene.tree();
@@ -115,7 +80,7 @@ fn a_node_that_starts_an_hour_ahead_waits_for_its_clock_and_burns_nothing() {
     // It does not stand in anybody's way.
     let sane = scene.holder("sane");
     drop(sane);
-    clock.set(0);
+    clock.set(0.0);
     let right = Instant::now();
     node.wait_ready();
     println!("holds a slot {:?} after its clock is right", right.elapsed());
@@ -134,11 +99,11 @@ fn a_node_that_starts_an_hour_ahead_waits_for_its_clock_and_burns_nothing() {
 #[test]
 fn a_node_that_starts_an_hour_behind_waits_for_its_clock() {
     let scene = Scene::new(Numbers::default());
-    let clock = WallClock::new(scene.folder.path(), -(HOUR_MS as i64) / 1_000);
+    let clock = WallClock::new(scene.folder.path(), -HOUR_S);
     let node = clock.of(scene.launch("node")).start();
     node.wait_unready("ineligible");
     assert!(scene.tree().owned().is_empty());
-    clock.set(0);
+    clock.set(0.0);
     let right = Instant::now();
     node.wait_ready();
     println!("holds a slot {:?} after its clock is right", right.elapsed());

@@ -4,6 +4,7 @@
 //! connections take a port between its choice and its use, also while a server is down.
 
 use super::block_until;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -110,7 +111,7 @@ impl Ensemble {
             let mut text = format!(
                 "tickTime={tick}\ninitLimit={}\nsyncLimit={}\nminSessionTimeout={}\nmaxSessionTimeout=60000\n\
                  dataDir={}\nclientPort={}\nclientPortAddress={}\nadmin.enableServer=false\nmaxClientCnxns=0\n\
-                 forceSync=no\n",
+                 forceSync=no\n4lw.commands.whitelist=srvr,mntr\n",
                 10_000 / tick,
                 5_000 / tick,
                 self.settings.min_session_ms,
@@ -222,6 +223,15 @@ impl Ensemble {
     pub fn mode(&self, index: usize) -> Option<String> {
         let answer = self.four_letters(index, "srvr").ok()?;
         answer.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
+    }
+
+    /// What a server measures of itself, by its own names (`mntr`), without what is not a number. `None`: it does not serve.
+    pub fn measured(&self, index: usize) -> Option<BTreeMap<String, f64>> {
+        let answer = self.four_letters(index, "mntr").ok()?;
+        let numbers = answer.lines().filter_map(|line| line.split_once('\t'));
+        let numbers: BTreeMap<_, _> =
+            numbers.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect();
+        (!numbers.is_empty()).then_some(numbers)
     }
 
     fn four_letters(&self, index: usize, word: &str) -> std::io::Result<String> {

@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod caller;
+mod clock;
 mod drawing;
 mod ensemble;
 mod fleet;
@@ -16,6 +17,7 @@ mod proxy;
 pub mod web;
 
 pub use caller::{Caller, Reply};
+pub use clock::WallClock;
 pub use drawing::{Drawing, Drawn, Refused, assert_unique};
 pub use ensemble::{Ensemble, Settings};
 pub use fleet::{EPOCH_UNIX_MS, Numbers};

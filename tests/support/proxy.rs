@@ -1,4 +1,4 @@
-//! A wire between a client and a server that breaks on command, in both directions or in one.
+//! A wire between a client and a server that breaks or slows down on command, in both directions or in one.
 //!
 //! While a way is cut its bytes are swallowed, as a network would: connections stay up, nobody is told. Healing closes
 //! the connections that lost bytes, because a stream with a hole in it is not a stream.
@@ -30,6 +30,8 @@ pub struct Proxy {
 #[derive(Default)]
 struct Wire {
     cut: Option<Way>,
+    /// How long everything is under way, each time it is forwarded.
+    delay: Duration,
     /// The next request with these bytes in it goes through, and no answer comes back.
     last_words: Option<Vec<u8>>,
     closed: bool,
@@ -79,6 +81,11 @@ impl Proxy {
     /// From now on swallows what goes this way, of all connections, also of new ones.
     pub fn cut(&self, way: Way) {
         self.wire.lock().expect("no panic under it").cut = Some(way);
+    }
+
+    /// From now on everything takes this much longer, each way. Zero: as fast as it can again.
+    pub fn slow(&self, delay: Duration) {
+        self.wire.lock().expect("no panic under it").delay = delay;
     }
 
     /// The next request that contains these bytes is forwarded; its answer, and all later ones, are swallowed.
@@ -169,7 +176,7 @@ fn accept(listener: &TcpListener, upstream: SocketAddr, wire: &Arc<Mutex<Wire>>)
 fn pump(mut from: TcpStream, mut to: TcpStream, way: Way, number: u64, wire: &Mutex<Wire>) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
-        let swallow = {
+        let (swallow, delay) = {
             let mut wire = wire.lock().expect("no panic under it");
             if way == Way::Requests && wire.last_words.as_ref().is_some_and(|words| contains(&buffer[..length], words))
             {
@@ -184,8 +191,9 @@ fn pump(mut from: TcpStream, mut to: TcpStream, way: Way, number: u64, wire: &Mu
                     connection.lossy = true;
                 }
             }
-            swallow
+            (swallow, wire.delay)
         };
+        std::thread::sleep(delay);
         if !swallow && to.write_all(&buffer[..length]).is_err() {
             break;
         }
