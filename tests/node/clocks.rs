@@ -4,7 +4,6 @@ use crate::scene::Scene;
 use crate::support::{Drawing, EPOCH_UNIX_MS, Numbers, WallClock, assert_unique, block_until};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const HOUR_MS: u64 = 3_600_000;
 const HOUR_S: f64 = 3_600.0;
 
 fn now_ms() -> u64 {
