@@ -173,7 +173,7 @@ fn draw(address: SocketAddr, drawn: &Mutex<Drawn>, stop: &AtomicBool) {
         let mut pause = PAUSE;
         let mut drawn = drawn.lock().expect("nothing panics under it");
         match reply {
-            Ok(reply) if reply.status == 200 => drawn.take(ranges(path, &reply.body)),
+            Ok(reply) if reply.status == 200 => drawn.take(ranges_of(path, &reply.body)),
             Ok(reply) => {
                 let (code, retry_after) = (reply.code(), reply.retry_after());
                 drawn.refused.push(Refused { at: Instant::now(), status: reply.status, code, retry_after });
@@ -188,7 +188,8 @@ fn draw(address: SocketAddr, drawn: &Mutex<Drawn>, stop: &AtomicBool) {
     }
 }
 
-fn ranges(path: &str, body: &[u8]) -> Vec<IdRange> {
+/// The ids in an answer to this path, whatever its representation: packed if the body is no JSON.
+pub fn ranges_of(path: &str, body: &[u8]) -> Vec<IdRange> {
     let json = || -> serde_json::Value { serde_json::from_slice(body).expect("JSON") };
     let number = |value: &serde_json::Value| value.as_str().and_then(|text| text.parse().ok()).expect("an id as text");
     if path.contains("/ranges") {
@@ -198,9 +199,13 @@ fn ranges(path: &str, body: &[u8]) -> Vec<IdRange> {
         return ranges.iter().map(|range| IdRange { first: number(&range["first"]), count: count(range) }).collect();
     }
     if path.contains("/ids") {
-        assert_eq!(body.len(), 300 * 8, "all the ids that were asked for");
-        let ids = body.chunks_exact(8).map(|bytes| u64::from_be_bytes(bytes.try_into().expect("eight bytes")));
-        return ids.map(|id| IdRange { first: id, count: 1 }).collect();
+        let ids: Vec<u64> = match body.first() {
+            Some(b'[') => json().as_array().expect("ids").iter().map(number).collect(),
+            _ => body.chunks(8).map(|bytes| u64::from_be_bytes(bytes.try_into().expect("eight bytes"))).collect(),
+        };
+        let asked = path.rsplit('=').next().and_then(|count| count.parse().ok());
+        assert_eq!(Some(ids.len()), asked, "all the ids that were asked for");
+        return ids.into_iter().map(|id| IdRange { first: id, count: 1 }).collect();
     }
     vec![IdRange { first: number(&json()["id"]), count: 1 }]
 }

@@ -159,6 +159,10 @@ impl Node {
         self.signal(libc::SIGKILL);
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
     pub fn wait_exit(&mut self) -> ExitStatus {
         block_until(format!("{} to end", self.name), || self.child.try_wait().expect("a child"))
     }
