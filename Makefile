@@ -1,6 +1,6 @@
 # The commands of this project. CI runs only these (through scripts/test).
 
-.PHONY: help build up check lint unit models models-long simulation integration torture torture-long bench install test
+.PHONY: help build up check lint unit models models-long simulation broken integration torture torture-long bench install test
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ models-long: ## the large models as well; prints a table for docs/results
 
 simulation: ## the lease's state machine against a simulated ensemble, 2,400 seeds, each twice
 	cargo test --test simulation -- --nocapture
+
+broken: ## leases broken on purpose: the simulation must find a duplicate in each, and none without
+	cargo test --features broken --test simulation -- --nocapture
 
 integration: ## the real thing against real ZooKeeper (installed by `make install`)
 	cargo test --test file_lease --test zookeeper --test node --test up --test cli --test load

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 #[derive(Parser, Clone, Debug)]
 #[command(
     name = "meridian",
-    version,
+    version = crate::VERSION,
     max_term_width = 120,
     after_help = "\
 Start here:

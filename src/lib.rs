@@ -3,6 +3,10 @@
 //! The modules stand in reading order, and imports point strictly up this list (`tests/architecture.rs` holds the
 //! layers). `docs/ARCHITECTURE.md` has the picture.
 
+/// What this build calls itself. One that carries the broken variants of the lease says so, so that nobody ships it.
+pub const VERSION: &str =
+    if cfg!(feature = "broken") { concat!(env!("CARGO_PKG_VERSION"), "+broken") } else { env!("CARGO_PKG_VERSION") };
+
 // Layer 0: words and tools.
 pub mod atomic;
 pub mod cli;

@@ -113,6 +113,8 @@ pub fn settings(topology: &Topology, region: &Region) -> Settings {
         window_ms: millis(lease.window),
         first_window_ms: millis(lease.first_window),
         max_borrow_ms: millis(lease.max_borrow),
+        #[cfg(feature = "broken")]
+        flaw: None,
     }
 }
 

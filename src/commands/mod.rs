@@ -1,5 +1,7 @@
 //! One file a subcommand: build, wire, spawn, wait, print. Nothing else wires.
 
+#[cfg(feature = "broken")]
+mod broken;
 pub mod check;
 pub mod completions;
 pub mod decode;

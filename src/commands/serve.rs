@@ -1,5 +1,7 @@
 //! `meridian serve`: one node, from its parts.
 
+#[cfg(feature = "broken")]
+use super::broken;
 use super::{Exit, Failed, fleet};
 use crate::cli::ServeArgs;
 use crate::clock::{self, Clock};
@@ -46,6 +48,9 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     check_slot(args, &topology, region)?;
     let off = criteria_off(args)?;
     let coordination = fleet::coordination(&args.coordination, region)?;
+    let settings = fleet::settings(&topology, region);
+    #[cfg(feature = "broken")]
+    let settings = broken::settings(settings)?;
 
     let mut signals = Signals::listen().context("listening for signals")?;
     let public = bind(args.listen, "--listen").await?;
@@ -73,7 +78,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     let config = keeper::Config {
         coordination,
         expected: fleet::expected(&topology, region),
-        settings: fleet::settings(&topology, region),
+        settings,
         card,
         state_dir: args.state_dir.clone(),
         init: args.init.then(|| fleet::blueprint(&topology, region)),
@@ -224,7 +229,7 @@ fn card(args: &ServeArgs, host: String, http: String, ops: String) -> Registrati
         zone: args.zone.clone(),
         http,
         ops,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: crate::VERSION.to_owned(),
         started: clock::timestamp(),
     }
 }
@@ -241,7 +246,7 @@ fn register_build(topology: &Topology, registry: &mut Registry) {
     }
     let manifest = Manifest { sha256: topology.digest.clone() };
     registry.register("manifest", "The manifest this node runs by", Info::new(manifest));
-    registry.register("build", "The build of this node", Info::new(Build { version: env!("CARGO_PKG_VERSION") }));
+    registry.register("build", "The build of this node", Info::new(Build { version: crate::VERSION }));
 }
 
 /// A host that cannot satisfy a criterion should hear it at the start, not from a failing probe.

@@ -265,5 +265,5 @@ pub(super) fn index(calls: &[Call]) -> Bytes {
         .iter()
         .map(|call| json!({ "path": call.path, "methods": call.methods, "summary": call.summary }))
         .collect();
-    Bytes::from(json!({ "service": "meridian", "version": env!("CARGO_PKG_VERSION"), "calls": calls }).to_string())
+    Bytes::from(json!({ "service": "meridian", "version": crate::VERSION, "calls": calls }).to_string())
 }

@@ -15,6 +15,10 @@ impl Trace {
         Trace { hash: 0xcbf2_9ce4_8422_2325, bytes: 0, loud }
     }
 
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
     pub fn line(&mut self, line: fmt::Arguments<'_>) {
         if self.loud {
             eprintln!("{line}");

@@ -1,11 +1,12 @@
 //! The ensemble and the network of a run: one tree, followers that lag, sessions, answers that are lost or late.
 
+use crate::Run;
 use crate::dice::Dice;
 use crate::node::Node;
 use crate::trace::Trace;
 use meridian::id::{Layout, Millis};
 use meridian::lease::coordination::*;
-use meridian::lease::grant::Ticks;
+use meridian::lease::grant::{Grant, Ticks};
 use meridian::lease::line;
 use meridian::lease::state::{Answer, At, Event, Next, Notice, Opened, Request, Settings, Unopened};
 use meridian::lease::tree::Znodes;
@@ -19,6 +20,9 @@ pub const SMALL: Layout =
 
 /// Slots 0 to 3 are asked for by number.
 const FIXED: u16 = 2;
+
+/// What a run fails with when it finds a duplicate.
+pub const TWICE: &str = "twice";
 
 /// States of the tree a follower may still show.
 const PAST: usize = 6;
@@ -65,15 +69,17 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, crowded: bool, loud: bool) -> World {
-        let mut dice = Dice::new(seed);
+    pub fn new(run: Run) -> World {
+        let (mut dice, crowded) = (Dice::new(run.seed), run.crowded());
         // A small pool in half of the runs: there a slot that was taken away is soon held by another.
         let pool = if dice.percent(50) { 2 } else { 4 };
         let settings = settings(pool);
+        #[cfg(feature = "broken")]
+        let settings = Settings { flaw: run.flaw, ..settings };
         let quota = 1 + dice.below(u64::from(pool)) as u16;
         let (znodes, _) = Znodes::init(None, &blueprint(quota), ServerTime(100_000)).expect("a new tree is ours");
         let nodes = if crowded { 200 + dice.index(100) } else { 2 + dice.index(6) };
-        let trace = Trace::new(loud);
+        let trace = Trace::new(run.loud);
         let report =
             Report { trace, ids: 0, claims: 0, fenced: 0, reattached: 0, evicted: 0, given_back: 0, most_woken: 0 };
         let mut world = World {
@@ -374,7 +380,7 @@ impl World {
         let to_the_ceiling = self.dice.percent(30);
         let grant = &self.nodes[i].grants[pick];
         let from = match to_the_ceiling {
-            true => grant.ceiling().0 as i64 - off.abs() % 20,
+            true => self.reach(grant).0 as i64 - off.abs() % 20,
             false => self.at(i).credible.0 as i64 + off,
         };
         let from = SMALL.tick(Millis(from.max(0) as u64));
@@ -388,7 +394,7 @@ impl World {
     pub fn exhaust(&mut self) {
         let grants: Vec<_> = self.nodes.iter().flat_map(|node| node.grants.clone()).collect();
         for grant in grants {
-            let (position, ceiling) = (grant.position(), SMALL.tick(grant.ceiling()));
+            let (position, ceiling) = (grant.position(), SMALL.tick(self.reach(&grant)));
             if position < ceiling
                 && let Ok(ticks) = grant.take(position, ceiling.0 - position.0)
             {
@@ -397,11 +403,19 @@ impl World {
         }
     }
 
+    /// How far a caller may come: to the ceiling; where a flaw has none that matters, as far as the clock paces it.
+    fn reach(&self, grant: &Grant) -> Millis {
+        match grant.ceiling() {
+            ceiling if ceiling == SMALL.last_timestamp() => Millis(self.boot_ms),
+            ceiling => ceiling,
+        }
+    }
+
     /// Fails if any of these ticks was given before.
     fn record(&mut self, worker: u16, Ticks { from, to }: Ticks) {
         let given = self.issued.entry(worker).or_default();
         let before = given.range(..to.0).next_back().map(|(_, end)| *end);
-        assert!(before.is_none_or(|end| end <= from.0), "worker {worker} gives ticks {from:?} to {to:?} twice");
+        assert!(before.is_none_or(|end| end <= from.0), "worker {worker} gives ticks {from:?} to {to:?} {TWICE}");
         given.insert(from.0, to.0);
         self.report.ids += to.0 - from.0;
     }
@@ -417,6 +431,8 @@ fn settings(pool: u16) -> Settings {
         window_ms: 3_000,
         first_window_ms: 500,
         max_borrow_ms: 6_000,
+        #[cfg(feature = "broken")]
+        flaw: None,
     }
 }
 

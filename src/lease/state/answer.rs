@@ -194,7 +194,7 @@ impl State {
         let borrowed_ms = floor.saturating_sub(at.credible);
         notices.push(Notice::Granted { slot, floor, ceiling, borrowed_ms });
         self.high_water.insert(slot, ceiling);
-        self.hold = Some(Hold {
+        let hold = Hold {
             guid,
             slot,
             version,
@@ -208,7 +208,10 @@ impl State {
             sealed: None,
             admission: None,
             check_admission: false,
-        });
+        };
+        #[cfg(feature = "broken")]
+        self.flawed_granted(&hold);
+        self.hold = Some(hold);
         self.failures = 0;
         self.look = false;
         self.look_at = None;
@@ -239,6 +242,8 @@ impl State {
 
     fn released(&mut self, notices: &mut Vec<Notice>) {
         if let Some(hold) = self.hold.take() {
+            #[cfg(feature = "broken")]
+            self.flawed_released(&hold);
             let mark = hold.sealed.unwrap_or(hold.ceiling);
             notices.push(Notice::Released { slot: hold.slot, mark });
             self.high_water.insert(hold.slot, mark); // what lies above was given up before the release was sent
@@ -260,7 +265,10 @@ impl State {
     pub(super) fn settle(&mut self, at: At, read: SlotRead, notices: &mut Vec<Notice>) {
         match self.doubt.take() {
             Some(Doubt::Claim(attempt)) => {
-                if read.value.holder.as_ref() == Some(&attempt.guid) {
+                let mine = read.value.holder.as_ref() == Some(&attempt.guid);
+                #[cfg(feature = "broken")]
+                let mine = self.flawed_recognition(&read, mine);
+                if mine {
                     let attached = read.owner.filter(|owner| owner.value.guid == attempt.guid).map(|o| o.session);
                     let attempt = Attempt { ceiling: read.value.ceiling, ..attempt };
                     self.hold(at, attempt, read.version, attached, notices);
@@ -297,6 +305,10 @@ impl State {
         } else if read.value.holder.is_none() && hold.sealed.is_some() && read.version > hold.version {
             self.released(notices);
         } else {
+            #[cfg(feature = "broken")]
+            if self.flawed_fence(read) {
+                return;
+            }
             self.fenced(notices);
         }
     }

@@ -16,6 +16,9 @@ pub struct Settings {
     pub window_ms: u64,
     pub first_window_ms: u64,
     pub max_borrow_ms: u64,
+    /// What is broken on purpose.
+    #[cfg(feature = "broken")]
+    pub flaw: Option<super::flaw::Flaw>,
 }
 
 /// When an event happens or a question is asked.

@@ -151,6 +151,8 @@ impl State {
         let guid = Guid(format!("{}{:016x}", self.card.node, self.attempts));
         let ceiling = floor.max(at.credible) + self.settings.first_window_ms;
         let ceiling = ceiling.min(self.settings.layout.last_timestamp());
+        #[cfg(feature = "broken")]
+        let (floor, ceiling) = self.flawed_claim(at, floor, ceiling);
         let fence = read.value.fence + 1;
         let record = Slot { v: VERSION, holder: Some(guid.clone()), host: self.card.host.clone(), ceiling, fence };
         let owner = Owner { v: VERSION, guid: guid.clone(), worker: name.to_owned() };

@@ -8,6 +8,8 @@
 
 mod answer;
 mod event;
+#[cfg(feature = "broken")]
+pub mod flaw;
 mod look;
 
 pub use event::*;
@@ -166,7 +168,10 @@ impl State {
 
     /// The grant to issue from, if any.
     pub fn grant(&self) -> Option<&Arc<Grant>> {
-        self.hold.as_ref().filter(|hold| hold.sealed.is_none()).map(|hold| &hold.grant)
+        let usable = |hold: &Hold| hold.sealed.is_none();
+        #[cfg(feature = "broken")]
+        let usable = |hold: &Hold| self.flawed_use(usable(hold));
+        self.hold.as_ref().filter(|hold| usable(hold)).map(|hold| &hold.grant)
     }
 
     pub fn phase(&self) -> Phase {
@@ -278,8 +283,13 @@ impl State {
             if hold.attached != Some(session) || self.look {
                 return self.send(Sent::Look, Request::Look);
             }
-            if at.boot_ms >= hold.extend_at || self.runs_low(at, hold) {
+            let due = at.boot_ms >= hold.extend_at || self.runs_low(at, hold);
+            #[cfg(feature = "broken")]
+            let due = self.flawed_extend_is_due(at, hold, due);
+            if due {
                 let ceiling = self.higher_ceiling(at, hold);
+                #[cfg(feature = "broken")]
+                self.flawed_extend(hold, ceiling);
                 let record = self.record(hold, ceiling);
                 let write = Write::Extend { slot: hold.slot, version: hold.version, record };
                 return self.send(Sent::Extend { ceiling }, Request::Write(write));
@@ -315,7 +325,10 @@ impl State {
         let layout = self.settings.layout;
         let issued = layout.millis_rounded_up(hold.grant.position());
         let wanted = at.credible.max(issued) + self.settings.window_ms;
-        hold.ceiling.max(wanted.min(layout.last_timestamp()))
+        let ceiling = hold.ceiling.max(wanted.min(layout.last_timestamp()));
+        #[cfg(feature = "broken")]
+        let ceiling = self.flawed_ceiling(hold, wanted, ceiling);
+        ceiling
     }
 
     /// Whether less is left below the ceiling than the timer reckons with: the clock made a step, or issuing ran ahead.
@@ -327,6 +340,10 @@ impl State {
 
     /// Ends the grant for good, before anything is sent. From here only the release is left.
     fn seal_held(&mut self) {
+        #[cfg(feature = "broken")]
+        if self.flawed_seal() {
+            return;
+        }
         if let Some(hold) = &mut self.hold
             && hold.sealed.is_none()
         {
@@ -335,6 +352,8 @@ impl State {
     }
 
     fn session_over(&mut self) {
+        #[cfg(feature = "broken")]
+        self.flawed_session_over();
         self.session = None;
         self.link = Link::Over;
         self.registered = None;
