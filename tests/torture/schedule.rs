@@ -125,7 +125,7 @@ enum Card {
     StartWithClock,
     FullDisk,
     PauseTwin,
-    CutTwin,
+    CutTwin(Way),
     BothTwins,
     Quota,
     Scale,
@@ -136,6 +136,7 @@ enum Card {
     EnsembleRestart,
 }
 
+/// The twins are struck most: two that want one slot are the shortest way to a duplicate.
 fn shuffled(dice: &mut Dice) -> Vec<Card> {
     use Card::*;
     let mut deck = vec![
@@ -157,7 +158,10 @@ fn shuffled(dice: &mut Dice) -> Vec<Card> {
         StartWithClock,
         FullDisk,
         PauseTwin,
-        CutTwin,
+        PauseTwin,
+        CutTwin(Way::Both),
+        CutTwin(Way::Both),
+        CutTwin(Way::Answers),
         BothTwins,
         Quota,
         Scale,
@@ -199,7 +203,6 @@ fn deal(card: Card, at: Duration, end: Duration, free: &Free, dice: &mut Dice) -
     let twins_idle = TWINS.iter().all(|twin| idle.contains(twin));
     let ensemble_idle = free.ensemble <= at;
     let one = |dice: &mut Dice| (!idle.is_empty()).then(|| idle[dice.index(idle.len())]);
-    let way = |dice: &mut Dice| [Way::Both, Way::Answers, Way::Requests][dice.index(3)];
     let sign = |dice: &mut Dice| if dice.percent(50) { 1.0 } else { -1.0 };
     let (fault, lasts) = match card {
         Card::ShortPause => (Fault::Pause(one(dice)?), ms(dice, 100, 1_500)),
@@ -227,7 +230,7 @@ fn deal(card: Card, at: Duration, end: Duration, free: &Free, dice: &mut Dice) -
         }
         Card::FullDisk => (Fault::FullDisk(one(dice)?), ms(dice, 2_000, 8_000)),
         Card::PauseTwin if twins_idle => (Fault::PauseTwin, ms(dice, 3_000, 6_000)),
-        Card::CutTwin if twins_idle => (Fault::CutTwin(way(dice)), ms(dice, 3_000, 6_000)),
+        Card::CutTwin(way) if twins_idle => (Fault::CutTwin(way), ms(dice, 3_000, 6_000)),
         Card::BothTwins if twins_idle => (Fault::BothTwins, ms(dice, 6_000, 9_000)),
         Card::Quota if ensemble_idle => (Fault::Quota(QUOTAS[dice.index(QUOTAS.len())]), ms(dice, 1_000, 3_000)),
         Card::Scale if EXTRAS.iter().all(|extra| free.places[extra.0] <= at) => (Fault::Scale, ms(dice, 2_000, 8_000)),
