@@ -1,6 +1,6 @@
 # The commands of this project. CI runs only these (through scripts/test).
 
-.PHONY: help build up check lint unit models models-long simulation integration bench install test
+.PHONY: help build up check lint unit models models-long simulation integration workers workers-full bench install test
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,12 @@ simulation: ## the lease's state machine against a simulated ensemble, 2,400 see
 
 integration: ## the real thing against real ZooKeeper (installed by `make install`)
 	cargo test --test file_lease --test zookeeper --test node --test up --test cli --test load
+
+workers: ## 128 workers on three ZooKeeper servers: claims, a third killed, the ensemble restarted
+	cargo test --test workers
+
+workers-full: ## the same with all 1,024 slots of the format, measured into docs/results
+	cargo test --test workers -- --full
 
 bench: ## start, readiness, memory and large requests, measured into docs/results
 	cargo bench --bench start
