@@ -16,7 +16,7 @@ Examples:
   cargo test --test workers -- --datacenters 8 --json
   cargo test --test workers -- --full                  1,024 workers; writes docs/results/workers.md
 
-Exit codes: 0 fine; 1 a duplicate, slots not held again in time, or a herd; 2 usage"
+Exit codes: 0 fine; 1 a duplicate, slots not held again in time, a herd, or claims that collide; 2 usage"
 )]
 pub struct Flags {
     /// How many datacenter ids to fill, 32 slots each [default: 4, with --full 32]

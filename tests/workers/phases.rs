@@ -17,6 +17,8 @@ pub struct Phase {
     pub reached: bool,
     /// From the event until every slot was held (or, where nobody waits for slots, how long it lasted).
     pub seconds: f64,
+    /// When all servers served again after the event (to a second), if they were gone.
+    pub servers_back: Option<f64>,
     /// When each slot that came to be held in this phase was, after the event.
     pub held: Option<Held>,
     pub servers: Servers,
@@ -73,6 +75,7 @@ impl<'a> Stage<'a> {
             let seen = self.scene.look();
             (Held::of(&seen.held_after(self.event)), seen.ids())
         };
+        let servers_back = self.meter.back().map(|back| back.saturating_duration_since(self.event).as_secs_f64());
         let lasted = self.event.elapsed().as_secs_f64();
         let servers = self.meter.end(&self.scene.servers);
         let after = self.scene.numbers();
@@ -85,6 +88,7 @@ impl<'a> Stage<'a> {
             name: self.name,
             reached,
             seconds,
+            servers_back,
             held,
             servers,
             requests,
@@ -92,6 +96,17 @@ impl<'a> Stage<'a> {
             standbys_woken: woken,
             departures,
             ids,
+        }
+    }
+}
+
+impl Phase {
+    /// How often a slot was asked for until somebody had it. Outages are left out: an answer may be lost in them.
+    pub fn claims_per_grant(&self) -> f64 {
+        let claims = self.requests.get("claim").map_or(0.0, |claim| claim.count);
+        match self.events.get("granted") {
+            Some(granted) if !self.events.contains_key("session_over") => claims / granted,
+            _ => 0.0,
         }
     }
 }

@@ -12,6 +12,9 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/workers.md
 /// More standbys woken by a departure than this, on average, is a herd.
 pub const WOKEN_AT_MOST: f64 = 4.0;
 
+/// More claims for each slot that was granted than this, on average, and the line does not part those who wait.
+const CLAIMS_AT_MOST: f64 = 6.0;
+
 /// All of a run.
 #[derive(serde::Serialize)]
 pub struct Run {
@@ -65,6 +68,10 @@ pub fn run(flags: &Flags) -> ExitCode {
         if phase.departures > 0 && woken > WOKEN_AT_MOST {
             run.failures
                 .push(format!("{}: a departure woke {woken:.1} standbys, more than {WOKEN_AT_MOST}", phase.name));
+        }
+        let claims = phase.claims_per_grant();
+        if claims > CLAIMS_AT_MOST {
+            run.failures.push(format!("{}: {claims:.1} claims for a slot, more than {CLAIMS_AT_MOST}", phase.name));
         }
         run.phases.push(phase);
         if !reached {

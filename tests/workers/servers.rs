@@ -13,6 +13,8 @@ pub struct Meter {
     /// Proposals so far, at the last sample.
     proposals: f64,
     peak: f64,
+    /// Since when all servers have served; none while one of them does not.
+    serving: Option<Instant>,
 }
 
 /// The three servers together.
@@ -53,7 +55,7 @@ impl Meter {
     pub fn begin(servers: &Ensemble) -> Meter {
         (0..servers.len()).for_each(|index| servers.measure_anew(index));
         let now = Instant::now();
-        Meter { began: now, sampled: now, proposals: 0.0, peak: 0.0 }
+        Meter { began: now, sampled: now, proposals: 0.0, peak: 0.0, serving: Some(now) }
     }
 
     /// Once a second.
@@ -62,12 +64,22 @@ impl Meter {
         if elapsed < EVERY {
             return;
         }
-        let proposals = sum(&read(servers), "zk_proposal_count");
+        let all = read(servers);
+        let proposals = sum(&all, "zk_proposal_count");
         self.sampled = Instant::now();
+        self.serving = match all.len() == servers.len() {
+            true => self.serving.or(Some(self.sampled)),
+            false => None,
+        };
         // A restarted leader counts from 0.
         let more = if proposals < self.proposals { proposals } else { proposals - self.proposals };
         self.peak = self.peak.max(more / elapsed.as_secs_f64());
         self.proposals = proposals;
+    }
+
+    /// When all servers served again, if one of them did not at some time; as exactly as samples are taken.
+    pub fn back(&self) -> Option<Instant> {
+        self.serving.filter(|since| *since > self.began)
     }
 
     pub fn end(mut self, servers: &Ensemble) -> Servers {
