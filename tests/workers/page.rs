@@ -131,7 +131,10 @@ pub fn write(path: &Path, run: &Run, plan: &Plan) {
          * **ensemble gone for longer than the sessions**: killed, and started again {outage:?} later; every session is lost.\n\n\
          Latencies are the servers' own (whole milliseconds; percentiles of the slowest server), except those of the keepers' \
          requests.\nA gap is the longest time a slot gave no id, seen from outside. A look reads some 110 znodes in five requests, \
-         which count as\nfive reads.\n\n{tables}\n",
+         which count as\nfive reads.\n\n\
+         Before the servers are back nobody can attach. On few cores that takes them long: they start against thousands of\nattempts \
+         to connect. A slot goes on issuing to its ceiling, at least 0.6 windows after the kill; what is silent\nhad not \
+         attached by then, or had lost its slot to a standby.\n\n{tables}\n",
         slots = run.slots,
         date = &clock::timestamp()[..10],
         kernel = kernel.trim(),
