@@ -1,6 +1,7 @@
 # The commands of this project. CI runs only these (through scripts/test).
 
-.PHONY: help build up check lint unit models models-long simulation broken integration torture torture-long bench install test
+.PHONY: help build up check lint unit models models-long simulation integration torture torture-long broken workers workers-full \
+	bench install test
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,8 +31,9 @@ models-long: ## the large models as well; prints a table for docs/results
 simulation: ## the lease's state machine against a simulated ensemble, 2,400 seeds, each twice
 	cargo test --test simulation -- --nocapture
 
-broken: ## leases broken on purpose: the simulation must find a duplicate in each, and none without
+broken: ## leases broken on purpose: simulation and torture must find a duplicate in each
 	cargo test --features broken --test simulation -- --nocapture
+	cargo test --features broken --test torture -- --flaw all
 
 integration: ## the real thing against real ZooKeeper (installed by `make install`)
 	cargo test --test file_lease --test zookeeper --test node --test up --test cli --test load
@@ -41,6 +43,12 @@ torture: ## real nodes, real ZooKeeper, 60 s of faults from a seed, every id cou
 
 torture-long: ## the same for 30 minutes, written into docs/results/torture.md
 	cargo test --release --test torture -- --long
+
+workers: ## 128 workers on three ZooKeeper servers: claims, a third killed, the ensemble restarted
+	cargo test --test workers
+
+workers-full: ## the same with all 1,024 slots of the format, measured into docs/results
+	cargo test --test workers -- --full
 
 bench: ## start, readiness, memory and large requests, measured into docs/results
 	cargo bench --bench start

@@ -5,7 +5,7 @@ mod broken;
 pub mod check;
 pub mod completions;
 pub mod decode;
-mod fleet;
+pub mod fleet;
 pub mod init;
 pub mod load;
 pub mod serve;

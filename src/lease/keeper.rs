@@ -11,7 +11,8 @@ use crate::id::Millis;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -79,11 +80,17 @@ pub struct Keeper {
     /// A slot was held, so that timestamps may have been issued.
     held: bool,
     events: Family<EventLabel, Counter>,
+    requests: Family<RequestLabel, Histogram, fn() -> Histogram>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventLabel {
     event: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabel {
+    request: Asked,
 }
 
 /// What is counted of a lease's life.
@@ -105,6 +112,52 @@ enum Kind {
     version_fell,
     trouble,
     high_water_failed,
+    /// A watch told of something while waiting in the line (or the link came back). Many for one departure: a herd.
+    woken,
+}
+
+/// What the coordination service was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types)]
+enum Asked {
+    open,
+    register,
+    update,
+    unregister,
+    look,
+    admission,
+    read_slot,
+    claim,
+    extend,
+    reattach,
+    release,
+    evict,
+    watch,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Asked {
+        match request {
+            Request::Open => Asked::open,
+            Request::Register(_) => Asked::register,
+            Request::Update { .. } => Asked::update,
+            Request::Unregister(_) => Asked::unregister,
+            Request::Look => Asked::look,
+            Request::Admission => Asked::admission,
+            Request::ReadSlot(_) => Asked::read_slot,
+            Request::Write(Write::Claim { .. }) => Asked::claim,
+            Request::Write(Write::Extend { .. }) => Asked::extend,
+            Request::Write(Write::Reattach { .. }) => Asked::reattach,
+            Request::Write(Write::Release { .. }) => Asked::release,
+            Request::Write(Write::Evict { .. }) => Asked::evict,
+            Request::Watch(_) => Asked::watch,
+        }
+    }
+}
+
+/// From half a millisecond to eight seconds.
+fn request_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_5, 2.0, 15))
 }
 
 /// What the rest of the process sees of a keeper.
@@ -116,6 +169,13 @@ pub struct Watched {
 
 type InFlight = Pin<Box<dyn Future<Output = (Answer, Option<Arrived>)> + Send>>;
 
+/// The one request under way.
+struct Sent {
+    asked: Asked,
+    sent_us: i64,
+    answer: InFlight,
+}
+
 /// What an opened session brings beside the answer.
 struct Arrived {
     session: Session,
@@ -126,6 +186,13 @@ impl Keeper {
     pub fn new(config: Config, clock: Arc<Clock>, registry: &mut Registry) -> (Keeper, Watched) {
         let events = Family::default();
         registry.register("lease_events", "What happened to the lease", events.clone());
+        let requests = Family::new_with_constructor(request_buckets as fn() -> Histogram);
+        registry.register_with_unit(
+            "lease_request",
+            "Time requests to the coordination service took, refused and lost ones included",
+            Unit::Seconds,
+            requests.clone(),
+        );
         let state = State::new(config.settings.clone(), config.card.clone());
         let (grants, watch_grants) = watch::channel(None);
         let (status, watch_status) = watch::channel(Status {
@@ -149,6 +216,7 @@ impl Keeper {
             high_water: None,
             held: false,
             events,
+            requests,
         };
         (keeper, Watched { grants: watch_grants, status: watch_status })
     }
@@ -159,13 +227,14 @@ impl Keeper {
         let (marks, queue) = mpsc::channel(MARKS_QUEUED);
         let writer = tokio::spawn(write_marks(queue, self.status.clone(), self.events.clone()));
         self.marks = Some(marks);
-        let mut in_flight: Option<(InFlight, i64)> = None;
+        let mut in_flight: Option<Sent> = None;
         let mut stopping = false;
         loop {
             let wake = match self.state.next(self.at()) {
                 Next::Done => break,
                 Next::Send(request) => {
-                    in_flight = Some((self.perform(request), clock::boot_us()));
+                    let asked = Asked::of(&request);
+                    in_flight = Some(Sent { asked, sent_us: clock::boot_us(), answer: self.perform(request) });
                     None
                 }
                 Next::Wait(until) => until,
@@ -173,8 +242,10 @@ impl Keeper {
             self.publish();
             let now_ms = self.at().boot_ms;
             let event = tokio::select! {
-                (answer, arrived, sent_us) = answer_of(&mut in_flight) => {
+                (answer, arrived, asked, sent_us) = answer_of(&mut in_flight) => {
                     in_flight = None;
+                    let took = Duration::from_micros((clock::boot_us() - sent_us).max(0) as u64);
+                    self.requests.get_or_create(&RequestLabel { request: asked }).observe(took.as_secs_f64());
                     self.arrived(arrived);
                     if let Some(verdict) = self.compare_clocks(&answer, sent_us) {
                         self.step(Event::MayClaim(verdict));
@@ -206,6 +277,9 @@ impl Keeper {
     }
 
     fn step(&mut self, event: Event) {
+        if let Event::Woken = event {
+            self.events.get_or_create(&EventLabel { event: Kind::woken }).inc();
+        }
         for notice in self.state.step(self.at(), event) {
             self.tell(notice);
         }
@@ -398,11 +472,11 @@ impl Keeper {
 
 /// # Cancel safety
 /// The request stays in flight when this is dropped.
-async fn answer_of(in_flight: &mut Option<(InFlight, i64)>) -> (Answer, Option<Arrived>, i64) {
+async fn answer_of(in_flight: &mut Option<Sent>) -> (Answer, Option<Arrived>, Asked, i64) {
     match in_flight {
-        Some((request, sent_us)) => {
-            let (answer, arrived) = request.await;
-            (answer, arrived, *sent_us)
+        Some(sent) => {
+            let (answer, arrived) = (&mut sent.answer).await;
+            (answer, arrived, sent.asked, sent.sent_us)
         }
         None => std::future::pending().await,
     }

@@ -46,8 +46,12 @@ pub fn waiting(view: &View) -> Vec<&RegistrationRead> {
 /// What a dynamic node may do now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Turn {
-    /// There is room for it.
+    /// There is room for it, and nobody in front.
     Now,
+    /// There is room for it and for the `rank` others in front, who claim first. Of those that claim at the same moment
+    /// one succeeds and the rest look again, so that a whole region at its start would mostly look; but who is in
+    /// front may be stuck, so that this one goes ahead after a while. Meanwhile watches the one in front.
+    Soon { rank: usize, interest: Interest },
     /// Not yet; what to watch meanwhile, and how many stand in front.
     Later { rank: usize, interest: Interest },
 }
@@ -58,7 +62,8 @@ pub fn turn(view: &View, pool: &RangeInclusive<u16>, quota: u16, name: &str) -> 
     let rank = waiting.iter().position(|r| r.name == name).unwrap_or(waiting.len());
     let room = usize::from(quota).saturating_sub(dynamic_owners(view, pool, None).count());
     let free = view.slots.iter().any(|slot| pool.contains(&slot.slot) && slot.owner.is_none());
-    if rank < room && free {
+    let has_room = rank < room && free;
+    if has_room && rank == 0 {
         return Turn::Now;
     }
     // Only the first in line watches the owners; each behind watches the one in front of it, also while there is room for
@@ -68,7 +73,7 @@ pub fn turn(view: &View, pool: &RangeInclusive<u16>, quota: u16, name: &str) -> 
         Some(front) => Interest::Predecessor(front.name.clone()),
         None => Interest::Vacancy,
     };
-    Turn::Later { rank, interest }
+    if has_room { Turn::Soon { rank, interest } } else { Turn::Later { rank, interest } }
 }
 
 /// A slot that could be claimed, and where its timestamps would start.
@@ -130,7 +135,7 @@ mod tests {
     use crate::lease::znode::{Guid, Owner, Slot};
 
     /// Two slots, the first of them owned by somebody who is not in the line; `names` wait.
-    fn view(names: &[&str], owned: bool) -> View {
+    fn view(names: &[&str], owned: bool, quota: u16) -> View {
         let registration = |(sequence, name): (usize, &&str)| RegistrationRead {
             name: (*name).to_owned(),
             sequence: sequence as u64,
@@ -162,7 +167,7 @@ mod tests {
             modified: ServerTime(0),
             owner: (owned && slot == 0).then(|| owner(slot)),
         };
-        let admission = Admission { v: 1, quota: 1, fixed: 0, surge: 1, surge_until: None, digest: String::new() };
+        let admission = Admission { v: 1, quota, fixed: 0, surge: 1, surge_until: None, digest: String::new() };
         View {
             session: SessionId(1),
             admission: AdmissionRead { version: Version(0), value: admission, raw: Vec::new() },
@@ -174,15 +179,20 @@ mod tests {
 
     #[test]
     fn whoever_is_behind_watches_the_one_in_front_even_while_that_one_has_room() {
-        let check = |owned, name: &str, expect: Turn| {
-            assert_eq!(turn(&view(&["a-1", "b-2", "c-3"], owned), &(0..=1), 1, name), expect, "{owned} {name}");
+        let check = |owned, quota, name: &str, expect: Turn| {
+            let view = view(&["a-1", "b-2", "c-3"], owned, quota);
+            assert_eq!(turn(&view, &(0..=1), quota, name), expect, "{owned} {quota} {name}");
         };
-        let behind = |rank, front: &str| Turn::Later { rank, interest: Interest::Predecessor(front.to_owned()) };
-        check(true, "a-1", Turn::Later { rank: 0, interest: Interest::Vacancy });
-        check(true, "b-2", behind(1, "a-1"));
-        check(false, "a-1", Turn::Now);
+        let front = |name: &str| Interest::Predecessor(name.to_owned());
+        check(true, 1, "a-1", Turn::Later { rank: 0, interest: Interest::Vacancy });
+        check(true, 1, "b-2", Turn::Later { rank: 1, interest: front("a-1") });
+        check(false, 1, "a-1", Turn::Now);
         // Should a-1 leave instead of claiming, b-2 is next: nothing else would tell it.
-        check(false, "b-2", behind(1, "a-1"));
-        check(false, "c-3", behind(2, "b-2"));
+        check(false, 1, "b-2", Turn::Later { rank: 1, interest: front("a-1") });
+        check(false, 1, "c-3", Turn::Later { rank: 2, interest: front("b-2") });
+        // Room for two: the second lets the first go ahead, but does not depend on it.
+        check(false, 2, "a-1", Turn::Now);
+        check(false, 2, "b-2", Turn::Soon { rank: 1, interest: front("a-1") });
+        check(false, 2, "c-3", Turn::Later { rank: 2, interest: front("b-2") });
     }
 }

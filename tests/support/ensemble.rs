@@ -29,13 +29,15 @@ pub struct Settings {
     /// Session expiry is rounded up to ticks.
     pub tick_ms: u32,
     pub min_session_ms: u32,
+    /// The most a server's heap may grow to.
+    pub heap_mb: u32,
     /// More `-D…` for the servers.
     pub java: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { servers: 1, tick_ms: 200, min_session_ms: 400, java: Vec::new() }
+        Settings { servers: 1, tick_ms: 200, min_session_ms: 400, heap_mb: 96, java: Vec::new() }
     }
 }
 
@@ -111,7 +113,7 @@ impl Ensemble {
             let mut text = format!(
                 "tickTime={tick}\ninitLimit={}\nsyncLimit={}\nminSessionTimeout={}\nmaxSessionTimeout=60000\n\
                  dataDir={}\nclientPort={}\nclientPortAddress={}\nadmin.enableServer=false\nmaxClientCnxns=0\n\
-                 forceSync=no\n4lw.commands.whitelist=srvr,mntr\n",
+                 forceSync=no\n4lw.commands.whitelist=srvr,mntr,srst\n",
                 10_000 / tick,
                 5_000 / tick,
                 self.settings.min_session_ms,
@@ -153,7 +155,7 @@ impl Ensemble {
     pub fn restart(&mut self, index: usize) {
         self.kill(index);
         let server = &mut self.servers[index];
-        server.process = Some(Process::java(&server.folder, &self.settings.java));
+        server.process = Some(Process::java(&server.folder, &self.settings));
     }
 
     pub fn stop_all(&mut self) {
@@ -234,6 +236,11 @@ impl Ensemble {
         (!numbers.is_empty()).then_some(numbers)
     }
 
+    /// From here on a server measures anew; what it counts of itself (`proposal_count`, …) begins at 0 again.
+    pub fn measure_anew(&self, index: usize) {
+        block_until(format!("server {index} to forget its numbers"), || self.four_letters(index, "srst").ok());
+    }
+
     fn four_letters(&self, index: usize, word: &str) -> std::io::Result<String> {
         let bound = Duration::from_secs(1);
         let mut stream = TcpStream::connect_timeout(&self.servers[index].client, bound)?;
@@ -266,7 +273,7 @@ struct Process {
 }
 
 impl Process {
-    fn java(folder: &Path, more: &[String]) -> Process {
+    fn java(folder: &Path, settings: &Settings) -> Process {
         let zookeeper = Path::new(JARS).join("zookeeper.jar");
         assert!(zookeeper.exists(), "ZooKeeper's jars are missing ({}). {REMEDY}", zookeeper.display());
         // The manifest of zookeeper.jar pulls in most of the rest.
@@ -277,13 +284,14 @@ impl Process {
         let log = std::fs::File::create(folder.join("log")).expect("a log file");
         let mut command = Command::new("java");
         command
-            .args(["-Xms16m", "-Xmx96m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+            .arg(format!("-Xmx{}m", settings.heap_mb))
+            .args(["-Xms16m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
             .args(["-XX:CICompilerCount=1", "-Xshare:auto", "-Djava.net.preferIPv4Stack=true"])
             // Transaction logs are allocated ahead, 64 MB each by default.
             .args(["-Dzookeeper.preAllocSize=512", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"])
             .args(["-Dorg.slf4j.simpleLogger.showDateTime=true"])
             .arg("-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")
-            .args(more)
+            .args(&settings.java)
             .args(["-cp", &class_path.join(":")])
             .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
             .arg(folder.join("zoo.cfg"))
@@ -316,7 +324,7 @@ impl Drop for Process {
 
 /// Starts a process that the kernel kills when this one dies. "This one" means the *thread* that starts it, and a
 /// test's thread ends with its test; so one thread that lives as long as the process starts them all.
-pub(super) fn spawn_for_life(mut command: Command) -> std::io::Result<Child> {
+pub fn spawn_for_life(mut command: Command) -> std::io::Result<Child> {
     type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
     static STARTER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
     let starter = STARTER.get_or_init(|| {

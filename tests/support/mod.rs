@@ -19,7 +19,7 @@ pub mod web;
 pub use caller::{Caller, Reply};
 pub use clock::WallClock;
 pub use drawing::{Drawing, Drawn, Refused, assert_unique, ranges_of};
-pub use ensemble::{Ensemble, Settings};
+pub use ensemble::{Ensemble, Settings, spawn_for_life};
 pub use fleet::{EPOCH_UNIX_MS, Numbers};
 pub use node::{Launch, Node, meridian};
 pub use proxy::{Proxy, Way};

@@ -75,7 +75,10 @@ impl State {
                     }
                     self.extended(at, written, ceiling, notices);
                 }
-                Err(failure) => self.in_doubt(at, "re-attaching", failure, notices),
+                Err(failure) => {
+                    self.conflicts += u32::from(matches!(failure, Failure::Refused(_)));
+                    self.in_doubt(at, "re-attaching", failure, notices)
+                }
             },
             (Sent::Release, Answer::Written(result)) => match result {
                 Ok(_) => self.released(notices),
@@ -166,6 +169,7 @@ impl State {
             Err(Failure::Refused(Refusal::BadVersion | Refusal::NodeExists | Refusal::NoNode)) => {
                 // Somebody was quicker: the guid is given up, the next look decides.
                 self.look = true;
+                self.conflicts += 1;
                 self.back_off(at);
             }
             Err(failure @ Failure::Refused(_)) => {
@@ -212,7 +216,7 @@ impl State {
         #[cfg(feature = "broken")]
         self.flawed_granted(&hold);
         self.hold = Some(hold);
-        self.failures = 0;
+        (self.failures, self.conflicts, self.room_since) = (0, 0, None);
         self.look = false;
         self.look_at = None;
         self.touch = true; // wakes the one behind us in the line
@@ -228,7 +232,7 @@ impl State {
         if let Some(server) = written.at {
             self.observe_server(at, server);
         }
-        self.failures = 0;
+        (self.failures, self.conflicts) = (0, 0);
         let window_ms = self.settings.window_ms;
         if let Some(hold) = &mut self.hold {
             hold.version = written.version;

@@ -4,6 +4,10 @@ use super::*;
 use crate::lease::line::{self, Candidate, Turn};
 use crate::lease::znode::{Class, Owner};
 
+/// How long a node with room lets each of those in front of it go ahead: longer than a claim takes, and so short that the
+/// second in line takes over within a second whatever became of the first.
+const AHEAD_MS: u64 = 200;
+
 /// How often a node that is held back compares its clock anew.
 const MEASURE_AGAIN_MS: u64 = 5_000;
 
@@ -95,11 +99,22 @@ impl State {
         let quota = line::dynamic_quota(&view.admission.value, self.server_now(at));
         match line::turn(view, &self.settings.dynamic, quota, name) {
             Turn::Later { rank, interest } => {
-                self.rank = rank;
+                (self.rank, self.room_since) = (rank, None);
                 self.wait_for(at, interest);
             }
+            Turn::Soon { rank, interest } => {
+                self.rank = rank;
+                let due = *self.room_since.get_or_insert(at.boot_ms) + rank as u64 * AHEAD_MS;
+                match candidate {
+                    Some(candidate) if at.boot_ms >= due => self.claim(at, view, name, candidate),
+                    _ => {
+                        self.wait_for(at, interest);
+                        self.look_at = Some(due.max(at.boot_ms + 1));
+                    }
+                }
+            }
             Turn::Now => {
-                self.rank = 0;
+                (self.rank, self.room_since) = (0, None);
                 match candidate {
                     Some(candidate) => self.claim(at, view, name, candidate),
                     None => self.wait_for(at, Interest::Vacancy),

@@ -105,10 +105,15 @@ pub struct State {
     may_claim: bool,
     told_eligible: bool,
     rank: usize,
+    /// Since when the looks have shown room for us, with others in front.
+    room_since: Option<u64>,
     clock_behind: bool,
     stopping: bool,
     attempts: u64,
     failures: u32,
+    /// Claims and re-attachments that others were quicker than, in a row. A look in between does not end the row: the
+    /// crowd is still there.
+    conflicts: u32,
     retry_at: u64,
     jitter: u64,
     /// The service's clock (since 1970) minus the time since boot, in milliseconds.
@@ -155,10 +160,12 @@ impl State {
             touch: false,
             may_claim: true,
             rank: 0,
+            room_since: None,
             clock_behind: false,
             stopping: false,
             attempts: 0,
             failures: 0,
+            conflicts: 0,
             retry_at: 0,
             jitter,
             server_lead_ms: None,
@@ -360,12 +367,13 @@ impl State {
         self.seek_registration = false;
         self.plan = None;
         self.interest = None;
+        self.room_since = None;
         self.look = true;
     }
 
     /// A short pause before the next try, longer each time, spread out so that a thousand nodes do not come at once.
     fn back_off(&mut self, at: At) {
-        let longest = (50u64 << self.failures.min(5)).min(1_000);
+        let longest = (50u64 << self.failures.max(self.conflicts).min(5)).min(1_000);
         self.failures += 1;
         self.retry_at = at.boot_ms + longest / 2 + self.random() % (longest / 2);
     }

@@ -15,14 +15,22 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use zookeeper_client::{Acls, Client, CreateMode, Error, MultiWriteResult, MultiWriter, Stat, StateWatcher};
+use zookeeper_client::{
+    Acls, Client, CreateMode, Error, MultiReadResult, MultiWriteResult, MultiWriter, Stat, StateWatcher,
+};
 
 /// How long `close` waits for the server to say that the session is gone.
 const CLOSE_BOUND: Duration = Duration::from_secs(2);
 
+/// Znodes read in one request. Their data must fit into a packet, of which the server's and the client's bound is 1 MB.
+const READ_AT_ONCE: usize = 128;
+
 /// The client gives up on a session after 7/5 of its time-out, and fails every request with it. This is only for
 /// requests it should lose sight of.
 const PATIENCE: u32 = 2;
+
+/// A znode's bytes, and what the server says of it.
+type Data = (Vec<u8>, Stat);
 
 #[derive(Clone)]
 pub struct Session {
@@ -123,28 +131,24 @@ impl Session {
             None => None,
         };
 
-        let registrations: Vec<_> =
-            names.into_iter().map(|name| (client.get_data(&paths.worker(&name)), name)).collect();
-        let slots: Vec<_> = slots
-            .into_iter()
-            .map(|slot| (slot, client.get_data(&paths.slot(slot)), client.get_data(&paths.owner(slot))))
-            .collect();
         let mut view = View { session: *id, admission, registrations: Vec::new(), slots: Vec::new(), drain };
-        for (read, name) in registrations {
+        let workers: Vec<String> = names.iter().map(|name| paths.worker(name)).collect();
+        let records = slots.iter().flat_map(|slot| [paths.slot(*slot), paths.owner(*slot)]);
+        let mut read = self.read_all(&client, workers.iter().cloned().chain(records).collect()).await?.into_iter();
+        for (path, name) in workers.iter().zip(names) {
             // One that left since the list was made is skipped.
-            if let Some((bytes, stat)) = self.present(read).await? {
+            if let Some((bytes, stat)) = one_of(&mut read)? {
                 // The line is for fairness only: one znode that nobody can read must not stop the region.
-                match registration(&paths.worker(&name), name, &bytes, &stat) {
+                match registration(path, name, &bytes, &stat) {
                     Ok(registration) => view.registrations.push(registration),
                     Err(failure) => tracing::warn!(%failure, "a registration is passed over"),
                 }
             }
         }
         view.registrations.sort_by_key(|registration| registration.sequence);
-        for (slot, record, owner) in slots {
-            let record = self.answer(record).await?;
-            let owner = self.present(owner).await?;
-            view.slots.push(slot_read(paths, slot, record, owner)?);
+        for slot in slots {
+            let record = one_of(&mut read)?.ok_or(Failure::Refused(Refusal::NoNode))?;
+            view.slots.push(slot_read(paths, slot, record, one_of(&mut read)?)?);
         }
         Ok(view)
     }
@@ -258,6 +262,35 @@ impl Session {
         lock(&self.shared.client).clone().ok_or_else(|| Failure::SessionOver("closed by this process".to_owned()))
     }
 
+    /// Reads many znodes in few requests: one by one they would be a hundred for each look, and a thousand nodes that
+    /// look at once would keep the servers busy for seconds. What is not there is `None`.
+    async fn read_all(&self, client: &Client, paths: Vec<String>) -> Result<Vec<Option<Data>>, Failure> {
+        let mut requests = Vec::new();
+        for some in paths.chunks(READ_AT_ONCE) {
+            let mut reader = client.new_multi_reader();
+            for path in some {
+                reader.add_get_data(path).map_err(failure)?;
+            }
+            requests.push((some.len(), reader.commit()));
+        }
+        let mut all = Vec::with_capacity(paths.len());
+        for (asked, request) in requests {
+            let results = self.answer(request).await?;
+            if results.len() != asked {
+                return Err(Failure::Unknown(format!("{} answers to {asked} reads", results.len())));
+            }
+            for result in results {
+                all.push(match result {
+                    MultiReadResult::Data { data, stat } => Some((data, stat)),
+                    MultiReadResult::Error { err: Error::NoNode } => None,
+                    MultiReadResult::Error { err } => return Err(failure(err)),
+                    _ => return Err(Failure::Unknown("an answer that is no data".to_owned())),
+                });
+            }
+        }
+        Ok(all)
+    }
+
     async fn answer<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
         bounded(self.shared.patience, async { request.await.map_err(failure) }).await
     }
@@ -276,6 +309,11 @@ async fn bounded<T>(bound: Duration, request: impl Future<Output = Result<T, Fai
         Ok(outcome) => outcome,
         Err(_) => Err(Failure::Unknown(format!("no answer within {bound:?}"))),
     }
+}
+
+/// The next of what was read together.
+fn one_of(read: &mut impl Iterator<Item = Option<Data>>) -> Result<Option<Data>, Failure> {
+    read.next().ok_or_else(|| Failure::Unknown("fewer answers than reads".to_owned()))
 }
 
 /// A poisoned lock guards a value that is whole: each critical section is one move.
