@@ -2,7 +2,7 @@
 //! can prove that they would see it. Compiled with the cargo feature `broken` alone, and idle until a flaw is named.
 //!
 //! Each place where a flaw departs from the lease is one guarded statement there, and a method named `flawed_…` here.
-//! Without a flaw each of them changes nothing; `tests/architecture.rs` holds that none stands unguarded.
+//! Without a flaw each of them changes nothing, and without the feature none of them is there.
 
 use super::{At, Hold, State};
 use crate::id::Millis;
