@@ -7,6 +7,7 @@ use crate::health::verdict::Criterion;
 use crate::health::{self, Health};
 use crate::http::{self, Api, Ops, Parts};
 use crate::issuer::Issuer;
+use crate::lease::grant::Grant;
 use crate::lease::keeper::{self, Keeper, Watched};
 use crate::lease::znode::{self, Class, NodeId, Registration};
 use crate::load::Load;
@@ -82,13 +83,14 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     let issuer = Arc::new(Issuer::new(clock.clone(), topology.lease.max_wait, &mut registry));
     let outcomes = Arc::new(Outcomes::default());
     let (stopping, stopping_seen) = watch::channel(false);
+    let (installed, grants) = watch::channel(None);
     let limits = health::limits(&topology.health, off);
     warn_of_clock(&limits);
     let health = Arc::new(Health::new(
         (region.name.clone(), region.datacenter),
         limits,
         clock.clone(),
-        lease.clone(),
+        Watched { grants, status: lease.status.clone() },
         outcomes.clone(),
         stopping_seen,
         &mut registry,
@@ -117,7 +119,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
 
     let mut background = JoinSet::new();
     background.spawn(clock::follow(clock));
-    background.spawn(install(lease, issuer));
+    background.spawn(install(lease, issuer, installed));
     background.spawn(tick(health));
     let (stop_keeper, keeper_stops) = watch::channel(false);
     let mut keeper = tokio::spawn(keeper.run(keeper_stops));
@@ -254,11 +256,13 @@ fn warn_of_clock(limits: &health::verdict::Limits) {
     }
 }
 
-/// Hands each grant on to the issuer.
-async fn install(mut lease: Watched, issuer: Arc<Issuer>) {
+/// Hands each grant on to the issuer, and only then to those who tell others of it: who is told that this node is ready
+/// gets an id.
+async fn install(mut lease: Watched, issuer: Arc<Issuer>, installed: watch::Sender<Option<Arc<Grant>>>) {
     loop {
         let grant = lease.grants.borrow_and_update().clone();
-        issuer.install(grant);
+        issuer.install(grant.clone());
+        installed.send_replace(grant);
         if lease.grants.changed().await.is_err() {
             return;
         }
