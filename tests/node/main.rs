@@ -6,12 +6,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+use support::scene;
+
 mod answers;
 mod claims;
 mod clocks;
 mod outages;
 mod quota;
-mod scene;
 mod takeover;
-mod tree;
 mod twins;
