@@ -1,5 +1,5 @@
 //! The real binary against real ZooKeeper, through everything that happens to nodes: claims, hand-overs, pauses, kills,
-//! outages, lost answers, changed quotas, full disks and wrong clocks. Ids are drawn throughout, and compared at the end.
+//! outages, lost answers, changed quotas, rolls, full disks and wrong clocks. Ids are drawn throughout, and compared at the end.
 //!
 //! Each test starts its own ensemble and its own nodes. What is measured is printed (`--nocapture`).
 
@@ -14,5 +14,6 @@ mod clocks;
 mod disk;
 mod outages;
 mod quota;
+mod roll;
 mod takeover;
 mod twins;
