@@ -14,6 +14,7 @@ use clap_complete::Shell;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// 64-bit, time-ordered ids that stay unique through any pause, partition, crash or clock jump
 #[derive(Parser, Clone, Debug)]
@@ -198,8 +199,8 @@ impl CoordinationArgs {
 ///
 /// The node is ready once it holds a slot. Beyond the region's quota it waits as a standby and takes over within a
 /// second when a slot comes free. Without ZooKeeper it keeps trying; if ZooKeeper goes away later it issues up to its
-/// ceiling, then answers 503. SIGTERM drains it: unready, requests under way are answered, the slot is released. A
-/// second signal ends it at once.
+/// ceiling, then answers 503. SIGTERM drains it: unready, requests under way are answered, the slot is released; with
+/// --lame-duck-seconds it first goes on serving until load balancers have noticed. A second signal ends it at once.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -254,9 +255,25 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NAME", env = "MERIDIAN_ZONE", default_value = "")]
     pub zone: String,
 
+    /// How long to go on serving, unready, after SIGTERM: the time load balancers need to notice
+    ///
+    /// /readyz and /api/v1/health say 503 at once, while ids are issued and connections accepted as before, so that
+    /// nobody is refused who was sent here meanwhile. Choose more than the probe's interval times its threshold, and let
+    /// the supervisor's own patience cover this, --drain-seconds and 5 s for the slot. Fractions are fine; at most 600.
+    /// SIGINT (Ctrl-C) does not wait.
+    #[arg(long, value_name = "SECONDS", env = "MERIDIAN_LAME_DUCK_SECONDS", default_value = "0",
+          value_parser = lame_duck)]
+    pub lame_duck_seconds: Duration,
+
     /// How long requests under way may take to finish after SIGTERM, before the slot is released
     #[arg(long, value_name = "SECONDS", env = "MERIDIAN_DRAIN_SECONDS", default_value_t = 10)]
     pub drain_seconds: u64,
+}
+
+/// A number of seconds that a person may have meant.
+fn lame_duck(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "write seconds from 0 to 600, for instance 15 or 2.5".to_owned())
 }
 
 /// Run the whole fleet of the manifest on this machine

@@ -22,6 +22,8 @@ pub struct Generator {
     born_us: u64,
     /// The latest millisecond any request had to wait for: tells saturation.
     waited_for: AtomicU64,
+    /// How far the clock's pace was ever ahead of the floor and the time since.
+    ahead_us: AtomicU64,
     /// Time that passed unused while the pace ran ahead of `V`.
     lost_us: AtomicU64,
 }
@@ -47,7 +49,8 @@ pub enum Refusal {
 impl Generator {
     /// `max_wait`: how far ahead of the clock a request may run.
     pub fn new(grant: Arc<Grant>, max_wait: Duration, now: Now) -> Generator {
-        Generator { grant, max_wait, born_us: now.boot_us, waited_for: AtomicU64::new(0), lost_us: AtomicU64::new(0) }
+        let [waited_for, ahead_us, lost_us] = [(); 3].map(|()| AtomicU64::new(0));
+        Generator { grant, max_wait, born_us: now.boot_us, waited_for, ahead_us, lost_us }
     }
 
     pub fn origin(&self) -> Origin {
@@ -89,13 +92,27 @@ impl Generator {
     /// What a request is paced by: `V`, and while that is not enough (it stands, or the floor is ahead of it: a borrowed
     /// slot), the time that passes. Time that nobody used is lost, as it is for a clock: saved up, it would let a burst
     /// run far ahead of the clock.
+    ///
+    /// It runs on when the wall clock has caught up with a `V` that stood, although the clock's own pace then falls back
+    /// to `V`: what was issued meanwhile lies ahead of that, and requests would wait for all of it.
     fn pace_us(&self, now: Now) -> u64 {
-        let running = now.pace_us.max(self.grant.floor().0 * 1_000 + now.boot_us.saturating_sub(self.born_us));
+        let since_floor = self.grant.floor().0 * 1_000 + now.boot_us.saturating_sub(self.born_us);
+        let (ahead, known) = (now.pace_us.saturating_sub(since_floor), self.ahead_us.load(Relaxed));
+        if ahead > known {
+            self.ahead_us.fetch_max(ahead, Relaxed);
+        }
+        let running = since_floor + ahead.max(known);
         let lost = self.lost_us.load(Relaxed);
         if running <= now.credible_us {
             if lost != 0 {
                 self.lost_us.store(0, Relaxed);
             }
+            return now.credible_us;
+        }
+        let left = running - lost.min(running);
+        if left < now.credible_us {
+            // V made a step, but not beyond all that was lost: should it stand next, time goes on from here.
+            self.lost_us.fetch_min(running - now.credible_us, Relaxed);
             return now.credible_us;
         }
         let position_us = self.grant.layout().millis(self.grant.position()).0 * 1_000;
@@ -104,11 +121,10 @@ impl Generator {
             true => position_us.max(now.credible_us) + BACKFILL_MS * 1_000,
             false => now.credible_us,
         };
-        if running - lost.min(running) > most {
+        if left > most {
             self.lost_us.fetch_max(running - most, Relaxed);
-            return most;
         }
-        (running - lost.min(running)).max(now.credible_us)
+        left.min(most)
     }
 }
 
@@ -119,6 +135,7 @@ fn wait_until(layout: Layout, last: Tick, pace_us: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Credible, Reading};
     use crate::id::SNOWFLAKE64;
     use proptest::prelude::*;
 
@@ -198,6 +215,21 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_catches_up_stalls_nobody() {
+        let generator = generator(1_000, 90_000);
+        // 2,000,000 ids/s while V stands for 5 s: half of what the format has, so that the ids are 2.4 s ahead of V when it
+        // moves again, and P falls back to it.
+        for ms in 0..5_000u64 {
+            let now = Now { credible_us: 2_000_000, ..at(2_000 + ms) };
+            assert_eq!(generator.take(now, 2_000).unwrap().wait, Duration::ZERO);
+        }
+        for ms in 0..10_000u64 {
+            let now = Now { boot_us: (7_000 + ms) * 1_000, ..at(2_000 + ms) };
+            assert_eq!(generator.take(now, 2_000).unwrap().wait, Duration::ZERO, "{ms} ms after");
+        }
+    }
+
+    #[test]
     fn a_borrowed_floor_is_paced_by_time_passed() {
         let generator = generator(50_000, 90_000);
         let start = Now { credible_us: 0, pace_us: 0, boot_us: 50_000_000 };
@@ -235,6 +267,40 @@ mod tests {
     }
 
     proptest! {
+        /// 10,000 ids/s, through the real judgement of a wall clock that does what it likes.
+        #[test]
+        fn no_step_of_the_wall_clock_stalls_a_moderate_load(
+            steps in prop::collection::vec((1u64..3_000, -10_000i64..10_000, any::<bool>()), 1..20)
+        ) {
+            const START_MS: i64 = 1_000_000;
+            let reading = |ms: i64, off_ms: i64| Reading { boot_us: ms * 1_000, real_us: (START_MS + ms + off_ms) * 1_000 };
+            let mut clock = Credible::new(reading(0, 0));
+            let now = |clock: &Credible, ms: i64| {
+                let (anchor, boot_us) = (clock.anchor(), ms * 1_000);
+                let (credible_us, pace_us) = (anchor.credible_us(boot_us) as u64, anchor.pace_us(boot_us) as u64);
+                Now { credible_us, pace_us, boot_us: boot_us as u64 }
+            };
+            let origin = Origin { datacenter: 0, worker: 16 };
+            let grant = Grant::new(SNOWFLAKE64, origin, Millis(900_000), Millis(9_000_000));
+            let generator = Generator::new(Arc::new(grant), Duration::from_secs(1), now(&clock, 0));
+            let (mut ms, mut off_ms) = (0, 0);
+            for (lasts, step, confirmed) in steps {
+                off_ms += step;
+                match confirmed {
+                    true => clock.confirm(reading(ms, off_ms)),
+                    false => { clock.observe(reading(ms, off_ms)); }
+                }
+                for _ in 0..lasts {
+                    ms += 1;
+                    if ms % 20 == 0 {
+                        clock.observe(reading(ms, off_ms));
+                    }
+                    let taken = generator.take(now(&clock, ms), 10).unwrap();
+                    prop_assert!(taken.wait <= Duration::from_millis(1), "{:?} at {ms}", taken.wait);
+                }
+            }
+        }
+
         /// Whatever the clock does, what is given rises strictly, stays in the grant and within the bound.
         #[test]
         fn ids_rise_whatever_the_clock_does(steps in prop::collection::vec((0u64..20_000, 0u64..20_000, 1u32..20_000), 1..200)) {

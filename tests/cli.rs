@@ -98,6 +98,9 @@ fn what_makes_no_sense_is_usage() {
     serve(&["--zookeeper", "a:1", "--coordination", "file:x"], &["--zookeeper and --coordination exclude each other"]);
     serve(&["--zookeeper", "a:1", "--zookeeper-auth", "nocolon"], &["user:password"]);
     serve(&["--zookeeper-admin-auth", "a:b"], &["--zookeeper-auth"]);
+    for seconds in ["-1", "601", "soon", "NaN"] {
+        serve(&[&format!("--lame-duck-seconds={seconds}")], &["--lame-duck-seconds", "write seconds from 0 to 600"]);
+    }
     serve(&["--log", "a=b=c"], &["log filter \"a=b=c\""]);
     check(&["up", "--nodes-per-region", "0"], 2, &["1..=64"]);
     check(&["decode"], 2, &["<ID>..."]);

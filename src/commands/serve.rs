@@ -9,13 +9,14 @@ use crate::health::verdict::Criterion;
 use crate::health::{self, Health};
 use crate::http::{self, Api, Ops, Parts};
 use crate::issuer::Issuer;
+use crate::lease::grant::Grant;
 use crate::lease::keeper::{self, Keeper, Watched};
 use crate::lease::znode::{self, Class, NodeId, Registration};
 use crate::load::Load;
 use crate::manifest::nearest;
 use crate::metrics;
 use crate::outcomes::Outcomes;
-use crate::shutdown::Signals;
+use crate::shutdown::{Signals, Told};
 use crate::topology::{Region, Topology};
 use anyhow::Context;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -23,6 +24,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -87,13 +89,14 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     let issuer = Arc::new(Issuer::new(clock.clone(), topology.lease.max_wait, &mut registry));
     let outcomes = Arc::new(Outcomes::default());
     let (stopping, stopping_seen) = watch::channel(false);
+    let (installed, grants) = watch::channel(None);
     let limits = health::limits(&topology.health, off);
     warn_of_clock(&limits);
     let health = Arc::new(Health::new(
         (region.name.clone(), region.datacenter),
         limits,
         clock.clone(),
-        lease.clone(),
+        Watched { grants, status: lease.status.clone() },
         outcomes.clone(),
         stopping_seen,
         &mut registry,
@@ -122,28 +125,50 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
 
     let mut background = JoinSet::new();
     background.spawn(clock::follow(clock));
-    background.spawn(install(lease, issuer));
+    background.spawn(install(lease, issuer, installed));
     background.spawn(tick(health));
     let (stop_keeper, keeper_stops) = watch::channel(false);
     let mut keeper = tokio::spawn(keeper.run(keeper_stops));
     let (stop_http, http_stops) = watch::channel(false);
-    let mut public = tokio::spawn(http::run(public, api, turned_true(http_stops)));
+    let mut public = tokio::spawn(http::run(public, api.clone(), turned_true(http_stops)));
     let (stop_ops, ops_stops) = watch::channel(false);
     let mut operations = tokio::spawn(http::ops::run(operations, ops, turned_true(ops_stops)));
 
-    // None of these ends by itself: a node without one of them is worse than a node that is started again.
-    let name = tokio::select! {
-        name = signals.next() => name,
-        _ = &mut keeper => return Err(Failed::bug("the keeper of the lease ended by itself")),
-        _ = &mut public => return Err(Failed::bug("the public port closed by itself")),
-        _ = &mut operations => return Err(Failed::bug("the operations port closed by itself")),
-        Some(_) = background.join_next() => return Err(Failed::bug("a background task ended by itself")),
-    };
-    tracing::info!("{name}: draining; once more ends at once");
-    signals.exit_on_next();
+    {
+        // None of these ends by itself: a node without one of them is worse than a node that is started again.
+        let bug = async {
+            tokio::select! {
+                _ = &mut keeper => Failed::bug("the keeper of the lease ended by itself"),
+                _ = &mut public => Failed::bug("the public port closed by itself"),
+                _ = &mut operations => Failed::bug("the operations port closed by itself"),
+                Some(_) = background.join_next() => Failed::bug("a background task ended by itself"),
+            }
+        };
+        let mut bug = pin!(bug);
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            bug = &mut bug => return Err(bug),
+        };
+        // Unready before anything else, so that whoever looks sends nothing new.
+        stopping.send_replace(true);
+        signals.exit_on_next();
+        let lame_duck = match signal {
+            Told::Terminate => args.lame_duck_seconds,
+            // A person at a terminal, behind whom no load balancer waits.
+            Told::Interrupt => Duration::ZERO,
+        };
+        if !lame_duck.is_zero() {
+            tracing::info!("{signal}: unready, and serving for another {lame_duck:?}; once more ends at once");
+            api.lame_duck();
+            tokio::select! {
+                () = tokio::time::sleep(lame_duck) => {}
+                bug = &mut bug => return Err(bug),
+            }
+        }
+        tracing::info!("{signal}: draining; once more ends at once");
+    }
 
-    // Unready first, then what runs is finished, then the slot goes back; metrics can be scraped to the end.
-    stopping.send_replace(true);
+    // What runs is finished, then the slot goes back; metrics can be scraped to the end.
     stop_http.send_replace(true);
     let cut = match tokio::time::timeout(Duration::from_secs(args.drain_seconds), public).await {
         Ok(drained) => drained.context("the public port")?.cut,
@@ -259,11 +284,13 @@ fn warn_of_clock(limits: &health::verdict::Limits) {
     }
 }
 
-/// Hands each grant on to the issuer.
-async fn install(mut lease: Watched, issuer: Arc<Issuer>) {
+/// Hands each grant on to the issuer, and only then to those who tell others of it: who is told that this node is ready
+/// gets an id.
+async fn install(mut lease: Watched, issuer: Arc<Issuer>, installed: watch::Sender<Option<Arc<Grant>>>) {
     loop {
         let grant = lease.grants.borrow_and_update().clone();
-        issuer.install(grant);
+        issuer.install(grant.clone());
+        installed.send_replace(grant);
         if lease.grants.changed().await.is_err() {
             return;
         }

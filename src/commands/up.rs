@@ -192,9 +192,10 @@ impl Plan<'_> {
             LogFormat::Json => "json",
         };
         command.args(["--log", filter, "--log-format", format]);
-        // Meant for a single node, these would contradict what is given below, or give all nodes one slot.
-        for variable in ["MERIDIAN_COORDINATION", "MERIDIAN_ZOOKEEPER", "MERIDIAN_STATIC_SLOT"] {
-            command.env_remove(variable);
+        // Meant for a single node, these would contradict what is given below, or give all nodes one slot, or keep them
+        // for a load balancer that is not there.
+        for variable in ["COORDINATION", "ZOOKEEPER", "STATIC_SLOT", "LAME_DUCK_SECONDS"] {
+            command.env_remove(format!("MERIDIAN_{variable}"));
         }
         command.arg("serve").arg("--manifest").arg(&args.manifest.path).args(["--region", &region.name, "--init"]);
         command.args(["--host", &name, "--zone", "local"]);

@@ -36,6 +36,7 @@ struct Metrics {
     ready: Gauge,
     clock_drift_ms: Gauge<f64, AtomicU64>,
     ceiling_seconds: Gauge<f64, AtomicU64>,
+    high_water_failing: Gauge,
 }
 
 impl Health {
@@ -60,6 +61,11 @@ impl Health {
             "lease_remaining_seconds",
             "How far the ceiling is ahead of the clock; ids stop at 0",
             metrics.ceiling_seconds.clone(),
+        );
+        registry.register(
+            "high_water_failing",
+            "1 while the disk does not take high-water marks; issuing goes on without this second line of defence",
+            metrics.high_water_failing.clone(),
         );
         let recovery = Mutex::default();
         Health { region, datacenter, limits, clock, lease, outcomes, stopping, recovery, metrics }
@@ -103,6 +109,7 @@ impl Health {
             _ => 0,
         };
         self.metrics.ceiling_seconds.set(remaining_ms as f64 / 1_000.0);
+        self.metrics.high_water_failing.set(self.lease.status.borrow().high_water_failing.into());
     }
 
     fn facts(&self) -> Facts {

@@ -18,7 +18,7 @@ use crate::topology::Limits;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue};
-use hyper::{HeaderMap, Request, Response, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode, Version};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -48,6 +48,7 @@ pub struct Api {
     parts: Parts,
     openapi: Bytes,
     index: Bytes,
+    lame_duck: AtomicBool,
     stopping: AtomicBool,
 }
 
@@ -60,7 +61,8 @@ impl std::fmt::Debug for Api {
 impl Api {
     pub fn new(parts: Parts) -> Api {
         let openapi = Bytes::from(openapi::document(parts.limits.ids_per_request).to_string());
-        Api { openapi, index: index(route::PUBLIC), stopping: AtomicBool::new(false), parts }
+        let index = index(route::PUBLIC);
+        Api { openapi, index, lame_duck: AtomicBool::new(false), stopping: AtomicBool::new(false), parts }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -71,6 +73,13 @@ impl Api {
         &self.parts.metrics
     }
 
+    /// From now on each answer on HTTP/1.1 is its connection's last, so that clients with a pool move away while they are
+    /// still served. An idle connection stays: to close it could cross a request. HTTP/2 needs none of this, its goodbye
+    /// at the end says which requests were taken.
+    pub fn lame_duck(&self) {
+        self.lame_duck.store(true, Relaxed);
+    }
+
     /// From now on, having no lease is because of the shutdown.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Relaxed);
@@ -78,6 +87,7 @@ impl Api {
 
     pub(super) async fn answer(&self, request: Request<Incoming>, turned_away: bool) -> Answer {
         let method = request.method().clone();
+        let last = turned_away || (self.lame_duck.load(Relaxed) && request.version() < Version::HTTP_2);
         let (route, result) = match route::find(route::PUBLIC, request.uri().path()) {
             Ok(Found { call, parameter }) => {
                 let parameter = parameter.into_owned();
@@ -86,7 +96,7 @@ impl Api {
             Err(problem) => (Route::Unknown, self.read(request).await.and(Err(problem))),
         };
         let mut answer = result.unwrap_or_else(Problem::into_answer);
-        if turned_away {
+        if last {
             answer.response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         self.parts.metrics.answered(route, &method, answer.response.status(), answer.code);

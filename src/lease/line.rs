@@ -67,7 +67,7 @@ pub fn turn(view: &View, pool: &RangeInclusive<u16>, quota: u16, name: &str) -> 
         return Turn::Now;
     }
     // Only the first in line watches the owners; each behind watches the one in front of it, also while there is room for
-    // that one: it may leave instead of claiming (a holder that releases is in front again until it has left the line).
+    // that one: it may leave instead of claiming.
     // So a departure wakes one node, and that one's claim (it touches its registration) wakes the next.
     let interest = match rank.checked_sub(1).and_then(|front| waiting.get(front)) {
         Some(front) => Interest::Predecessor(front.name.clone()),

@@ -1,17 +1,19 @@
 //! The real binary against real ZooKeeper, through everything that happens to nodes: claims, hand-overs, pauses, kills,
-//! outages, lost answers, changed quotas and wrong clocks. Ids are drawn throughout, and compared at the end.
+//! outages, lost answers, changed quotas, rolls, full disks and wrong clocks. Ids are drawn throughout, and compared at the end.
 //!
 //! Each test starts its own ensemble and its own nodes. What is measured is printed (`--nocapture`).
 
 #[path = "../support/mod.rs"]
 mod support;
 
+use support::scene;
+
 mod answers;
 mod claims;
 mod clocks;
+mod disk;
 mod outages;
 mod quota;
-mod scene;
+mod roll;
 mod takeover;
-mod tree;
 mod twins;

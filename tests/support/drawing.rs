@@ -1,8 +1,9 @@
 //! Those who draw ids from a node for as long as a test runs, remember all of them, and compare at the end.
 
-use super::{Caller, Node, block_until};
+use super::{Caller, Node, Reply, block_until};
 use meridian::id::{IdRange, Millis, SNOWFLAKE64};
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Between two requests, so that the machine has time for others.
-const PAUSE: Duration = Duration::from_millis(2);
+pub(super) const PAUSE: Duration = Duration::from_millis(2);
 
 /// While nobody listens.
 const ABSENT: Duration = Duration::from_millis(20);
@@ -51,7 +52,7 @@ impl Drawing {
     }
 
     fn start(name: &str, address: SocketAddr) -> Drawing {
-        let drawn = Arc::new(Mutex::new(Drawn { name: name.to_owned(), ..Drawn::default() }));
+        let drawn = Arc::new(Mutex::new(Drawn::named(name)));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
             let (drawn, stop) = (drawn.clone(), stop.clone());
@@ -88,6 +89,10 @@ impl Drop for Drawing {
 }
 
 impl Drawn {
+    pub fn named(name: impl Into<String>) -> Drawn {
+        Drawn { name: name.into(), ..Drawn::default() }
+    }
+
     pub fn first_after(&self, moment: Instant) -> Option<Instant> {
         self.answers.iter().map(|(at, _)| *at).find(|at| *at > moment)
     }
@@ -116,10 +121,27 @@ impl Drawn {
         gaps.max().unwrap_or_default()
     }
 
+    /// Ids that were not above all before them of their slot.
+    pub fn disordered(&self) -> usize {
+        self.disorder.len()
+    }
+
     pub fn assert_none_refused(&self) {
         let Drawn { name, refused, lost, .. } = self;
         assert!(refused.is_empty() && lost.is_empty(), "{name}: refused {refused:?}, lost {lost:?}");
         assert!(!self.answers.is_empty(), "{name}: nothing was drawn");
+    }
+
+    /// What became of a request.
+    pub(super) fn note(&mut self, asked: Instant, path: &str, reply: io::Result<Reply>) {
+        match reply {
+            Ok(reply) if reply.status == 200 => self.take(ranges_of(path, &reply.body)),
+            Ok(reply) => {
+                let (code, retry_after) = (reply.code(), reply.retry_after());
+                self.refused.push(Refused { at: Instant::now(), status: reply.status, code, retry_after });
+            }
+            Err(error) => self.lost.push((asked, format!("{path}: {error}"))),
+        }
     }
 
     fn take(&mut self, ranges: Vec<IdRange>) {
@@ -157,12 +179,14 @@ pub fn assert_unique(drawn: &[&Drawn]) -> u64 {
     count
 }
 
+/// What drawing threads ask for by turns, and how.
+pub(super) const FORMS: [(&str, &str); 3] = [
+    ("/api/v1/id", "application/json"),
+    ("/api/v1/ids?count=300", "application/octet-stream"),
+    ("/api/v1/ranges?count=6000", "application/json"),
+];
+
 fn draw(address: SocketAddr, drawn: &Mutex<Drawn>, stop: &AtomicBool) {
-    const FORMS: [(&str, &str); 3] = [
-        ("/api/v1/id", "application/json"),
-        ("/api/v1/ids?count=300", "application/octet-stream"),
-        ("/api/v1/ranges?count=6000", "application/json"),
-    ];
     let mut caller = Caller::new(address);
     for (path, accept) in FORMS.iter().cycle() {
         if stop.load(Ordering::Relaxed) {
@@ -170,20 +194,8 @@ fn draw(address: SocketAddr, drawn: &Mutex<Drawn>, stop: &AtomicBool) {
         }
         let asked = Instant::now();
         let reply = caller.ask(path, accept);
-        let mut pause = PAUSE;
-        let mut drawn = drawn.lock().expect("nothing panics under it");
-        match reply {
-            Ok(reply) if reply.status == 200 => drawn.take(ranges_of(path, &reply.body)),
-            Ok(reply) => {
-                let (code, retry_after) = (reply.code(), reply.retry_after());
-                drawn.refused.push(Refused { at: Instant::now(), status: reply.status, code, retry_after });
-            }
-            Err(error) => {
-                pause = ABSENT;
-                drawn.lost.push((asked, format!("{path}: {error}")));
-            }
-        }
-        drop(drawn);
+        let pause = if reply.is_ok() { PAUSE } else { ABSENT };
+        drawn.lock().expect("nothing panics under it").note(asked, path, reply);
         std::thread::sleep(pause);
     }
 }

@@ -6,18 +6,24 @@
 // Every test binary compiles all of it and uses a part.
 #![allow(dead_code, unused_imports)]
 
+mod balancer;
 mod caller;
 mod clock;
+mod disk;
 mod drawing;
 mod ensemble;
 mod fleet;
 mod node;
 pub mod program;
 mod proxy;
+pub mod scene;
+pub mod tree;
 pub mod web;
 
+pub use balancer::{Balancer, PROBE_EVERY};
 pub use caller::{Caller, Reply};
 pub use clock::WallClock;
+pub use disk::FullDisk;
 pub use drawing::{Drawing, Drawn, Refused, assert_unique, ranges_of};
 pub use ensemble::{Ensemble, Settings, spawn_for_life};
 pub use fleet::{EPOCH_UNIX_MS, Numbers};
@@ -44,13 +50,18 @@ pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<
 }
 
 /// The same, where there is no runtime.
-pub fn block_until<T>(what: impl std::fmt::Display, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn block_until<T>(what: impl std::fmt::Display, condition: impl FnMut() -> Option<T>) -> T {
+    block_for(DEADLINE, what, condition)
+}
+
+/// The same, for what takes its time.
+pub fn block_for<T>(deadline: Duration, what: impl std::fmt::Display, mut condition: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
+        assert!(started.elapsed() < deadline, "waited {deadline:?} in vain: {what}");
         std::thread::sleep(PAUSE);
     }
 }

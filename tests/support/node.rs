@@ -100,6 +100,10 @@ impl Node {
         self.http
     }
 
+    pub fn ops_address(&self) -> SocketAddr {
+        self.ops
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -132,11 +136,16 @@ impl Node {
         })
     }
 
+    /// What the node measures: the value of the line that begins with this name and these labels, if it is there.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.ops("/metrics").text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        Some(value.parse().expect("a number"))
+    }
+
     /// How often an event of the lease was counted.
     pub fn events(&self, event: &str) -> u64 {
-        let line = format!("meridian_lease_events_total{{event=\"{event}\"}} ");
-        let text = self.ops("/metrics").text();
-        text.lines().find_map(|metric| metric.strip_prefix(&line)).map_or(0, |count| count.parse().expect("a count"))
+        self.metric(&format!("meridian_lease_events_total{{event=\"{event}\"}}")).unwrap_or_default() as u64
     }
 
     pub fn wait_events(&self, event: &str, at_least: u64) {

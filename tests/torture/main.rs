@@ -16,9 +16,6 @@ mod schedule;
 mod seat;
 #[path = "../support/mod.rs"]
 mod support;
-#[path = "../node/tree.rs"]
-#[allow(dead_code)]
-mod tree;
 
 use clap::Parser;
 use options::Options;

@@ -29,6 +29,24 @@ async fn connections_over_the_limit_are_told_and_health_still_answers() {
 }
 
 #[tokio::test]
+async fn a_lame_duck_serves_everybody_and_shows_pools_the_way_out() {
+    let node = Node::start().await;
+    let mut pooled = Raw::connect(node.address).await;
+    pooled.send("GET /api/v1/id HTTP/1.1\r\n\r\n").await;
+    assert_eq!(pooled.answer().await.unwrap().header("connection"), "");
+    node.api.lame_duck();
+    pooled.send("GET /api/v1/id HTTP/1.1\r\n\r\n").await;
+    let got = pooled.answer().await.unwrap();
+    assert_eq!((got.status.as_u16(), got.header("connection")), (200, "close"));
+    assert!(pooled.answer().await.is_none(), "closed after its last answer");
+    for version in [Version::One, Version::Two] {
+        let got = ask(node.address, version, "GET /api/v1/id").await;
+        let expected = if version == Version::One { "close" } else { "" };
+        assert_eq!((got.status.as_u16(), got.header("connection")), (200, expected), "{version:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_drain_finishes_what_runs() {
     let mut node = Node::start().await;
     let address = node.address;

@@ -47,6 +47,7 @@ fn limits() -> Limits {
 struct Node {
     address: SocketAddr,
     ops: SocketAddr,
+    api: Arc<Api>,
     issuer: Arc<Issuer>,
     load: Arc<Load>,
     outcomes: Arc<Outcomes>,
@@ -98,10 +99,11 @@ impl Node {
         let mut settings = Settings::new(&limits, Port::Public);
         tune(&mut settings);
         tokio::spawn(super::ops::run(ops_listener, ops, std::future::pending()));
-        let server = tokio::spawn(server::run(listener, Site::Public(api), settings, metrics, async move {
+        let server = tokio::spawn(server::run(listener, Site::Public(api.clone()), settings, metrics, async move {
             let _ = stopped.await;
         }));
-        let node = Node { address, ops: ops_address, issuer, load, outcomes, clock, well, stop: Some(stop), server };
+        let node =
+            Node { address, ops: ops_address, api, issuer, load, outcomes, clock, well, stop: Some(stop), server };
         node.lease();
         node
     }

@@ -11,6 +11,8 @@ mod event;
 #[cfg(feature = "broken")]
 pub mod flaw;
 mod look;
+#[cfg(test)]
+mod tests;
 
 pub use event::*;
 
@@ -256,6 +258,13 @@ impl State {
             },
             None => {}
         }
+        if self.stopping
+            && let Some(name) = self.registered.clone()
+        {
+            // Out of the line before the slot is free: else whoever is woken by the release finds this node in front, and
+            // has to wait for it once more.
+            return self.send(Sent::Unregister, Request::Unregister(name));
+        }
         if let Some(hold) = &self.hold
             && let Some(mark) = hold.sealed
         {
@@ -265,10 +274,7 @@ impl State {
             return self.send(Sent::Release, Request::Write(write));
         }
         if self.stopping {
-            return match self.registered.clone() {
-                Some(name) => self.send(Sent::Unregister, Request::Unregister(name)),
-                None => Next::Done,
-            };
+            return Next::Done;
         }
         let Some(name) = self.registered.clone() else {
             if self.seek_registration {

@@ -1,7 +1,7 @@
-//! An ensemble, a manifest and a tree: what every test here starts from.
+//! An ensemble, a manifest and a tree: what every test of whole nodes starts from.
 
-use crate::support::{self, Ensemble, Launch, Node, Numbers, Settings, meridian};
-use crate::tree::Tree;
+use super::tree::Tree;
+use super::{Ensemble, Launch, Node, Numbers, Settings, block_until, meridian};
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex};
 use tempfile::TempDir;
@@ -47,10 +47,14 @@ impl Scene {
 
     /// Servers without a tree.
     pub fn bare(numbers: Numbers, servers: usize) -> Scene {
+        Scene::on(numbers, Settings { servers, ..Settings::default() })
+    }
+
+    pub fn on(numbers: Numbers, settings: Settings) -> Scene {
         let place = Place::take();
         let folder = tempfile::Builder::new().prefix("meridian-node-").tempdir().expect("a temporary folder");
         let manifest = numbers.write(&folder.path().join("fleet.yaml"));
-        let zookeeper = Ensemble::start(Settings { servers, ..Settings::default() });
+        let zookeeper = Ensemble::start(settings);
         Scene { zookeeper, manifest, folder, _place: place }
     }
 
@@ -96,7 +100,7 @@ impl Scene {
 
     /// Waits for the ceiling of a slot to rise above this.
     pub fn wait_ceiling_above(&self, tree: &Tree, slot: u16, ceiling: u64) -> u64 {
-        support::block_until(format!("the ceiling of slot {slot} above {ceiling}"), || {
+        block_until(format!("the ceiling of slot {slot} above {ceiling}"), || {
             let now = tree.ceiling(slot);
             (now > ceiling).then_some(now)
         })

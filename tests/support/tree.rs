@@ -53,6 +53,11 @@ impl Tree {
         self.slot(slot).0["fence"].as_u64().expect("a fence")
     }
 
+    /// Of the tree: part of the names of high-water files.
+    pub fn genesis(&self) -> String {
+        self.read("").expect("the tree").0["genesis"].as_str().expect("a guid").to_owned()
+    }
+
     /// The slots that have an owner.
     pub fn owned(&self) -> Vec<u16> {
         (0..32).filter(|slot| self.owner(*slot).is_some()).collect()
