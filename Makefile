@@ -1,7 +1,7 @@
 # The commands of this project. CI runs only these (through scripts/test).
 
 .PHONY: help build up check lint unit models models-long simulation integration torture torture-long broken workers workers-full \
-	bench install test
+	bench availability install test
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ workers-full: ## the same with all 1,024 slots of the format, measured into docs
 
 bench: ## start, readiness, memory and large requests, measured into docs/results
 	cargo bench --bench start
+
+availability: ## what outages, kills, rolls, clocks and a full disk cost, measured into docs/results
+	cargo bench --bench availability
 
 install: ## install what the tests need (apt)
 	scripts/install

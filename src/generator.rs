@@ -135,7 +135,6 @@ fn wait_until(layout: Layout, last: Tick, pace_us: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Credible, Reading};
     use crate::id::SNOWFLAKE64;
     use proptest::prelude::*;
 
@@ -272,6 +271,7 @@ mod tests {
         fn no_step_of_the_wall_clock_stalls_a_moderate_load(
             steps in prop::collection::vec((1u64..3_000, -10_000i64..10_000, any::<bool>()), 1..20)
         ) {
+            use crate::clock::{Credible, Reading};
             const START_MS: i64 = 1_000_000;
             let reading = |ms: i64, off_ms: i64| Reading { boot_us: ms * 1_000, real_us: (START_MS + ms + off_ms) * 1_000 };
             let mut clock = Credible::new(reading(0, 0));

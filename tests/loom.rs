@@ -8,11 +8,8 @@ mod atomic {
     pub use loom::sync::atomic::{AtomicU64, Ordering};
 }
 mod clock {
-    pub use crate::credible::{Credible, Reading};
     pub use crate::now::Now;
 }
-#[path = "../src/clock/credible.rs"]
-pub mod credible;
 #[path = "../src/generator.rs"]
 mod generator;
 #[path = "../src/lease/grant.rs"]
