@@ -412,8 +412,10 @@ impl Scene {
 fn init(manifest: &Path, ensemble: &Ensemble) -> Result<(), String> {
     let (manifest, connect) = (manifest.display().to_string(), ensemble.connect_string());
     let done = meridian(&["init", "--manifest", &manifest, "--region", "us-west", "--zookeeper", &connect, "--json"]);
+    let said = String::from_utf8_lossy(&done.stderr);
     match done.status.success() {
         true => Ok(()),
-        false => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),
+        // Its last line says what became of it, those before how it came to that.
+        false => Err(said.lines().last().unwrap_or_default().to_owned()),
     }
 }
