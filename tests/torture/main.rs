@@ -49,6 +49,14 @@ fn main() -> ExitCode {
             eprintln!("error: this build has no broken variants; add --features broken behind `cargo test`");
             ExitCode::from(2)
         }
+        Some(flaw) if flaw != "all" && !FLAWS.contains(&flaw.as_str()) => {
+            eprintln!("error: there is no flaw {flaw:?} to look for here, only {} and all", FLAWS.join(", "));
+            ExitCode::from(2)
+        }
+        Some(_) if !nodes_can_be_broken() => {
+            eprintln!("error: the nodes' binary was built without its broken variants; run this through `cargo test`");
+            ExitCode::from(3)
+        }
         Some(flaw) => broken(&options, flaw, seed, length, &steps),
     }
 }
@@ -108,6 +116,11 @@ fn broken(options: &Options, flaw: &str, seed: u64, length: Duration, steps: &[s
         }
     }
     ExitCode::from(u8::from(missed > 0))
+}
+
+/// The binary beside this one may have been built again since, without the feature.
+fn nodes_can_be_broken() -> bool {
+    String::from_utf8_lossy(&support::meridian(&["--version"]).stdout).contains("+broken")
 }
 
 fn now_seed() -> u64 {
