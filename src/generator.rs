@@ -215,15 +215,18 @@ mod tests {
 
     #[test]
     fn a_clock_that_catches_up_stalls_nobody() {
-        let generator = generator(1_000, 90_000);
+        // The floor is long past, as a cold slot's is: time passed since the claim does not reach up to V.
+        let origin = Origin { datacenter: 0, worker: 16 };
+        let grant = Grant::new(SNOWFLAKE64, origin, Millis(1_000), Millis(90_000));
+        let generator = Generator::new(Arc::new(grant), Duration::from_secs(1), at(20_000));
         // 2,000,000 ids/s while V stands for 5 s: half of what the format has, so that the ids are 2.4 s ahead of V when it
         // moves again, and P falls back to it.
         for ms in 0..5_000u64 {
-            let now = Now { credible_us: 2_000_000, ..at(2_000 + ms) };
+            let now = Now { credible_us: 20_000_000, ..at(20_000 + ms) };
             assert_eq!(generator.take(now, 2_000).unwrap().wait, Duration::ZERO);
         }
         for ms in 0..10_000u64 {
-            let now = Now { boot_us: (7_000 + ms) * 1_000, ..at(2_000 + ms) };
+            let now = Now { boot_us: (25_000 + ms) * 1_000, ..at(20_000 + ms) };
             assert_eq!(generator.take(now, 2_000).unwrap().wait, Duration::ZERO, "{ms} ms after");
         }
     }
