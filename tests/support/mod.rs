@@ -55,13 +55,20 @@ pub fn block_until<T>(what: impl std::fmt::Display, condition: impl FnMut() -> O
 }
 
 /// The same, for what takes its time.
-pub fn block_for<T>(deadline: Duration, what: impl std::fmt::Display, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn block_for<T>(deadline: Duration, what: impl std::fmt::Display, condition: impl FnMut() -> Option<T>) -> T {
+    wait_within(deadline, condition).unwrap_or_else(|| panic!("waited {deadline:?} in vain: {what}"))
+}
+
+/// Waits until the condition gives a value, and `None` when it does not in time.
+pub fn wait_within<T>(bound: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let started = Instant::now();
     loop {
         if let Some(value) = condition() {
-            return value;
+            return Some(value);
         }
-        assert!(started.elapsed() < deadline, "waited {deadline:?} in vain: {what}");
+        if started.elapsed() >= bound {
+            return None;
+        }
         std::thread::sleep(PAUSE);
     }
 }

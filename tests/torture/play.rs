@@ -6,7 +6,7 @@ use crate::ledger::Ledger;
 use crate::schedule::{EXTRAS, Fault, PLACES, Place, QUOTA, Step, TWINS};
 use crate::seat::Seat;
 use crate::support::tree::Tree;
-use crate::support::{Ensemble, Settings, meridian};
+use crate::support::{Ensemble, Settings, meridian, wait_within};
 use meridian::census::Tally;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -215,17 +215,13 @@ impl Scene {
     }
 
     /// Waits until ids come from as many places as the quota allows.
-    fn await_quota(&mut self, bound: Duration) -> Option<Duration> {
+    fn await_quota(&self, bound: Duration) -> Option<Duration> {
         let from = Instant::now();
-        while from.elapsed() < bound {
+        wait_within(bound, || {
             let now = self.started.elapsed();
             let serving = self.seats.iter().filter(|seat| seat.serves(now)).count();
-            if serving >= usize::from(QUOTA) {
-                return Some(from.elapsed());
-            }
-            std::thread::sleep(TICK);
-        }
-        None
+            (serving >= usize::from(QUOTA)).then(|| from.elapsed())
+        })
     }
 
     fn begin(&mut self, step: Step) -> Struck {

@@ -3,7 +3,7 @@
 use crate::flags::Plan;
 use crate::roster::{HOLDERS, STANDBYS};
 use crate::seen::Seen;
-use crate::support::{Ensemble, Settings, spawn_for_life};
+use crate::support::{Ensemble, Settings, block_for, spawn_for_life};
 use crate::word::Word;
 use crate::{manifest, servers};
 use meridian::census::Tally;
@@ -105,16 +105,10 @@ impl Scene {
         for carrier in self.carriers.values_mut() {
             writeln!(carrier.orders, "numbers").and_then(|()| carrier.orders.flush()).expect("a carrier listens");
         }
-        let deadline = Instant::now() + NUMBERS_WITHIN;
-        loop {
+        block_for(NUMBERS_WITHIN, "the numbers of every carrier", || {
             let seen = self.look();
-            if seen.numbers.len() == self.carriers.len() {
-                return seen.numbers.clone();
-            }
-            drop(seen);
-            assert!(Instant::now() < deadline, "a carrier tells no numbers within {NUMBERS_WITHIN:?}");
-            std::thread::sleep(PAUSE);
-        }
+            (seen.numbers.len() == self.carriers.len()).then(|| seen.numbers.clone())
+        })
     }
 
     /// Waits until `done`, or for the bound. Meanwhile measures the servers and tells a person how it goes.
