@@ -1,7 +1,7 @@
 # The commands of this project. CI runs only these (through scripts/test).
 
-.PHONY: help build up check lint unit models models-long simulation integration torture torture-long broken workers workers-full \
-	bench availability install test
+.PHONY: help build up check lint unit models models-long simulation integration geodns torture torture-long broken workers \
+	workers-full bench availability install test
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ broken: ## leases broken on purpose: simulation and torture must find a duplicat
 
 integration: ## the real thing against real ZooKeeper (installed by `make install`)
 	cargo test --test file_lease --test zookeeper --test node --test up --test cli --test load
+
+geodns: ## what `meridian render` writes
+	cargo test --test geodns
 
 torture: ## real nodes, real ZooKeeper, 60 s of faults from a seed, every id counted
 	cargo test --test torture

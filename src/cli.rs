@@ -2,8 +2,10 @@
 //! environment over the manifest.
 
 mod load;
+mod render;
 
 pub use load::{Form, LoadArgs};
+pub use render::{GdnsdArgs, OutputArgs, PolicyArg, PowerdnsArgs, RenderArgs, Route53Args, ServerArgs, Target};
 
 use crate::telemetry::LogFormat;
 use clap::builder::BoolishValueParser;
@@ -66,6 +68,7 @@ impl Cli {
             | Command::Check(_)
             | Command::Decode(_)
             | Command::Load(_)
+            | Command::Render(_)
             | Command::Completions(_) => "warn",
         })
     }
@@ -94,6 +97,7 @@ pub enum Command {
     Check(CheckArgs),
     Decode(DecodeArgs),
     Load(LoadArgs),
+    Render(RenderArgs),
     Completions(CompletionsArgs),
 }
 
@@ -103,9 +107,12 @@ impl Command {
             Command::Serve(args) => Some(&mut args.coordination),
             Command::Status(args) => Some(&mut args.coordination),
             Command::Init(args) => Some(&mut args.coordination),
-            Command::Up(_) | Command::Check(_) | Command::Decode(_) | Command::Load(_) | Command::Completions(_) => {
-                None
-            }
+            Command::Up(_)
+            | Command::Check(_)
+            | Command::Decode(_)
+            | Command::Load(_)
+            | Command::Render(_)
+            | Command::Completions(_) => None,
         }
     }
 }

@@ -21,8 +21,9 @@ pub mod telemetry;
 pub mod census;
 pub mod clock;
 pub mod topology;
-// Layer 2: the right to issue.
+// Layer 2: the right to issue; files generated from the manifest.
 pub mod lease;
+pub mod render;
 // Layer 3: made from the lease.
 pub mod generator;
 pub mod health;

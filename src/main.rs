@@ -38,6 +38,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let ended = match &cli.command {
         Command::Check(args) => commands::check::run(args, &mut out),
         Command::Decode(args) => commands::decode::run(args, &mut out),
+        Command::Render(args) => commands::render::run(args, &mut out),
         Command::Completions(args) => commands::completions::run(args, &mut out),
         Command::Load(args) => runtime.block_on(commands::load::run(args, &mut out)),
         Command::Init(args) => runtime.block_on(commands::init::run(args, &mut out)),

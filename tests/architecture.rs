@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(u32, &[&str])] = &[
     (0, &["atomic", "cli", "id", "load", "manifest", "metrics", "outcomes", "shutdown", "telemetry"]),
     (1, &["census", "clock", "topology"]),
-    (2, &["lease"]),
+    (2, &["lease", "render"]),
     (3, &["generator", "health"]),
     (4, &["issuer"]),
     (5, &["http"]),
@@ -36,6 +36,7 @@ const PURE: &[&str] = &[
     "src/lease/tree",
     "src/health/verdict.rs",
     "src/clock/credible.rs",
+    "src/render/",
     "src/topology/",
 ];
 

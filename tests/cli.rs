@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 const SMALL: &str = "tests/fixtures/small.yaml";
 const BAD: &str = "tests/fixtures/manifest/load-above-2x.yaml";
-const COMMANDS: [&str; 7] = ["serve", "up", "status", "init", "check", "decode", "completions"];
+const COMMANDS: [&str; 8] = ["serve", "up", "status", "init", "check", "decode", "render", "completions"];
 
 /// Runs, and expects an exit code and, on stderr, all of these words.
 #[track_caller]
@@ -56,6 +56,11 @@ fn help_of_every_command() {
         assert_eq!(check(&["help", command], 0, &[]).out, help);
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{command}: a line is too wide");
         insta::assert_snapshot!(format!("help_{command}"), trimmed(&help));
+    }
+    for target in ["gdnsd", "powerdns", "route53"] {
+        let help = check(&["render", target, "--help"], 0, &[]).out;
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{target}: a line is too wide");
+        insta::assert_snapshot!(format!("help_render_{target}"), trimmed(&help));
     }
     assert_eq!(check(&["--version"], 0, &[]).out, format!("meridian {}\n", meridian::VERSION));
 }

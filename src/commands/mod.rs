@@ -8,6 +8,7 @@ pub mod decode;
 pub mod fleet;
 pub mod init;
 pub mod load;
+pub mod render;
 pub mod serve;
 pub mod status;
 mod table;

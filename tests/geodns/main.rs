@@ -1,0 +1,5 @@
+//! What `meridian render` writes.
+
+mod files;
+#[path = "../support/mod.rs"]
+mod support;
