@@ -1,9 +1,11 @@
 //! What the command line takes. Every flag can also be given as `MERIDIAN_…`; flags win over the environment, and the
 //! environment over the manifest.
 
+mod dns;
 mod load;
 mod render;
 
+pub use dns::DnsArgs;
 pub use load::{Form, LoadArgs};
 pub use render::{GdnsdArgs, OutputArgs, PolicyArg, PowerdnsArgs, RenderArgs, Route53Args, ServerArgs, Target};
 
@@ -69,6 +71,7 @@ impl Cli {
             | Command::Decode(_)
             | Command::Load(_)
             | Command::Render(_)
+            | Command::Dns(_)
             | Command::Completions(_) => "warn",
         })
     }
@@ -98,6 +101,7 @@ pub enum Command {
     Decode(DecodeArgs),
     Load(LoadArgs),
     Render(RenderArgs),
+    Dns(DnsArgs),
     Completions(CompletionsArgs),
 }
 
@@ -112,6 +116,7 @@ impl Command {
             | Command::Decode(_)
             | Command::Load(_)
             | Command::Render(_)
+            | Command::Dns(_)
             | Command::Completions(_) => None,
         }
     }

@@ -29,7 +29,8 @@ pub mod generator;
 pub mod health;
 // Layer 4: the one door to ids.
 pub mod issuer;
-// Layer 5: the wire.
+// Layer 5: the wire; what clients are answered.
+pub mod geodns;
 pub mod http;
 // Layer 6: the subcommands.
 pub mod commands;

@@ -39,6 +39,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Check(args) => commands::check::run(args, &mut out),
         Command::Decode(args) => commands::decode::run(args, &mut out),
         Command::Render(args) => commands::render::run(args, &mut out),
+        Command::Dns(args) => runtime.block_on(commands::dns::run(args, &mut out)),
         Command::Completions(args) => commands::completions::run(args, &mut out),
         Command::Load(args) => runtime.block_on(commands::load::run(args, &mut out)),
         Command::Init(args) => runtime.block_on(commands::init::run(args, &mut out)),

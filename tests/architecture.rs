@@ -11,7 +11,7 @@ const LAYERS: &[(u32, &[&str])] = &[
     (2, &["lease", "render"]),
     (3, &["generator", "health"]),
     (4, &["issuer"]),
-    (5, &["http"]),
+    (5, &["geodns", "http"]),
     (6, &["commands"]),
 ];
 
@@ -19,6 +19,8 @@ const LAYERS: &[(u32, &[&str])] = &[
 const HOMES: &[(&str, &str)] = &[
     ("zookeeper_client", "src/lease/zookeeper/"),
     ("serde_saphyr", "src/manifest/"),
+    ("hickory_net", "src/geodns/ask.rs"),
+    ("hickory_proto", "src/geodns/ask.rs"),
     ("hyper", "src/http/"),
     ("clap_complete", "src/commands/completions.rs|src/cli.rs"),
     ("tracing_subscriber", "src/telemetry.rs"),
@@ -30,6 +32,7 @@ const PURE: &[&str] = &[
     "src/census/mod.rs",
     "src/census/union.rs",
     "src/generator.rs",
+    "src/geodns/survey.rs",
     "src/lease/grant.rs",
     "src/lease/line.rs",
     "src/lease/state/",

@@ -5,6 +5,7 @@ mod broken;
 pub mod check;
 pub mod completions;
 pub mod decode;
+pub mod dns;
 pub mod fleet;
 pub mod init;
 pub mod load;

@@ -19,7 +19,8 @@ pub async fn fetch(url: &str, within: Duration) -> anyhow::Result<(StatusCode, B
 async fn ask(url: &str) -> anyhow::Result<(StatusCode, Bytes)> {
     let uri: Uri = url.parse()?;
     let authority = uri.authority().ok_or_else(|| anyhow::anyhow!("{url}: no host"))?.clone();
-    let stream = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(80))).await?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']'); // of an IPv6 address
+    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let request =
