@@ -38,7 +38,7 @@ broken: ## leases broken on purpose: simulation and torture must find a duplicat
 integration: ## the real thing against real ZooKeeper (installed by `make install`)
 	cargo test --test file_lease --test zookeeper --test node --test up --test cli --test load
 
-geodns: ## what `meridian render` writes
+geodns: ## generated files in real gdnsd and PowerDNS, every failure against the rule
 	cargo test --test geodns
 
 torture: ## real nodes, real ZooKeeper, 60 s of faults from a seed, every id counted

@@ -259,8 +259,8 @@ impl Ensemble {
     }
 }
 
-/// A loopback address that no other ensemble of this machine is likely to use at the same time.
-fn own_address() -> IpAddr {
+/// A loopback address that nobody else on this machine is likely to use at the same time: another one with each call.
+pub fn own_address() -> IpAddr {
     static COUNT: AtomicU8 = AtomicU8::new(0);
     let [high, low, ..] = (std::process::id() as u16).to_le_bytes();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

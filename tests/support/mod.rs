@@ -25,7 +25,7 @@ pub use caller::{Caller, Reply};
 pub use clock::WallClock;
 pub use disk::FullDisk;
 pub use drawing::{Drawing, Drawn, Refused, assert_unique, ranges_of};
-pub use ensemble::{Ensemble, Settings, spawn_for_life};
+pub use ensemble::{Ensemble, Settings, own_address, spawn_for_life};
 pub use fleet::{EPOCH_UNIX_MS, Numbers};
 pub use node::{Launch, Node, meridian};
 pub use proxy::{Proxy, Way};
