@@ -2,10 +2,12 @@
 //! environment over the manifest.
 
 mod dns;
+mod drain;
 mod load;
 mod render;
 
 pub use dns::DnsArgs;
+pub use drain::{DrainArgs, UndrainArgs};
 pub use load::{Form, LoadArgs};
 pub use render::{GdnsdArgs, OutputArgs, PolicyArg, PowerdnsArgs, RenderArgs, Route53Args, ServerArgs, Target};
 
@@ -67,6 +69,8 @@ impl Cli {
             Command::Serve(_) | Command::Up(_) => "info,zookeeper_client=warn",
             Command::Status(_)
             | Command::Init(_)
+            | Command::Drain(_)
+            | Command::Undrain(_)
             | Command::Check(_)
             | Command::Decode(_)
             | Command::Load(_)
@@ -97,6 +101,8 @@ pub enum Command {
     Up(UpArgs),
     Status(StatusArgs),
     Init(InitArgs),
+    Drain(DrainArgs),
+    Undrain(UndrainArgs),
     Check(CheckArgs),
     Decode(DecodeArgs),
     Load(LoadArgs),
@@ -111,6 +117,8 @@ impl Command {
             Command::Serve(args) => Some(&mut args.coordination),
             Command::Status(args) => Some(&mut args.coordination),
             Command::Init(args) => Some(&mut args.coordination),
+            Command::Drain(args) => Some(&mut args.coordination),
+            Command::Undrain(args) => Some(&mut args.coordination),
             Command::Up(_)
             | Command::Check(_)
             | Command::Decode(_)
@@ -251,6 +259,13 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NAME,…", env = "MERIDIAN_HEALTH_OFF", value_delimiter = ',')]
     pub health_off: Vec<String>,
 
+    /// Where another region is asked for its health, instead of the manifest's endpoint on port 8080; may be repeated
+    ///
+    /// Every region is probed as GeoDNS probes it. While one is down whose load comes here, the surge quota replaces the
+    /// quota, so that standbys get slots at once.
+    #[arg(long = "peer", value_name = "REGION=URL", env = "MERIDIAN_PEER", value_delimiter = ',')]
+    pub peers: Vec<String>,
+
     /// Make the region's znodes first, if they are not there
     #[arg(long, env = "MERIDIAN_INIT", value_parser = BoolishValueParser::new())]
     pub init: bool,
@@ -274,8 +289,16 @@ pub struct ServeArgs {
     /// the supervisor's own patience cover this, --drain-seconds and 5 s for the slot. Fractions are fine; at most 600.
     /// SIGINT (Ctrl-C) does not wait.
     #[arg(long, value_name = "SECONDS", env = "MERIDIAN_LAME_DUCK_SECONDS", default_value = "0",
-          value_parser = lame_duck)]
+          value_parser = seconds)]
     pub lame_duck_seconds: Duration,
+
+    /// How long the region stays out, at least, after it failed or was drained; it then comes back on two good looks
+    ///
+    /// A region that came and went faster would move its clients back and forth with every DNS answer. A region whose
+    /// nodes were all gone is out for this long after the first is back. Fractions are fine; at most 600.
+    #[arg(long, value_name = "SECONDS", env = "MERIDIAN_REGION_HOLD_SECONDS", default_value = "60",
+          value_parser = seconds)]
+    pub region_hold_seconds: Duration,
 
     /// How long requests under way may take to finish after SIGTERM, before the slot is released
     #[arg(long, value_name = "SECONDS", env = "MERIDIAN_DRAIN_SECONDS", default_value_t = 10)]
@@ -283,7 +306,7 @@ pub struct ServeArgs {
 }
 
 /// A number of seconds that a person may have meant.
-fn lame_duck(text: &str) -> Result<Duration, String> {
+fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=600.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "write seconds from 0 to 600, for instance 15 or 2.5".to_owned())
 }

@@ -10,6 +10,7 @@ pub const VERSION: &str =
 // Layer 0: words and tools.
 pub mod atomic;
 pub mod cli;
+pub mod fetch;
 pub mod id;
 pub mod load;
 pub mod manifest;
@@ -27,8 +28,9 @@ pub mod render;
 // Layer 3: made from the lease.
 pub mod generator;
 pub mod health;
-// Layer 4: the one door to ids.
+// Layer 4: the one door to ids, and the other regions.
 pub mod issuer;
+pub mod peers;
 // Layer 5: the wire; what clients are answered.
 pub mod geodns;
 pub mod http;

@@ -43,6 +43,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Completions(args) => commands::completions::run(args, &mut out),
         Command::Load(args) => runtime.block_on(commands::load::run(args, &mut out)),
         Command::Init(args) => runtime.block_on(commands::init::run(args, &mut out)),
+        Command::Drain(args) => runtime.block_on(commands::drain::drain(args, &mut out)),
+        Command::Undrain(args) => runtime.block_on(commands::drain::undrain(args, &mut out)),
         Command::Status(args) => runtime.block_on(commands::status::run(args, &mut out)),
         Command::Serve(args) => runtime.block_on(commands::serve::run(args, &mut out)),
         Command::Up(args) => runtime.block_on(commands::up::run(args, (cli.log(), cli.log_format), &mut out)),

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 /// Which layer each module of `src/lib.rs` stands in (docs/ARCHITECTURE.md). A module may use its own layer's and lower.
 const LAYERS: &[(u32, &[&str])] = &[
-    (0, &["atomic", "cli", "id", "load", "manifest", "metrics", "outcomes", "shutdown", "telemetry"]),
+    (0, &["atomic", "cli", "fetch", "id", "load", "manifest", "metrics", "outcomes", "shutdown", "telemetry"]),
     (1, &["census", "clock", "topology"]),
     (2, &["lease", "render"]),
     (3, &["generator", "health"]),
-    (4, &["issuer"]),
+    (4, &["issuer", "peers"]),
     (5, &["geodns", "http"]),
     (6, &["commands"]),
 ];
@@ -21,7 +21,8 @@ const HOMES: &[(&str, &str)] = &[
     ("serde_saphyr", "src/manifest/"),
     ("hickory_net", "src/geodns/ask.rs"),
     ("hickory_proto", "src/geodns/ask.rs"),
-    ("hyper", "src/http/"),
+    ("hickory_resolver", "src/peers/probe.rs"),
+    ("hyper", "src/http/|src/fetch.rs"),
     ("clap_complete", "src/commands/completions.rs|src/cli.rs"),
     ("tracing_subscriber", "src/telemetry.rs"),
 ];
@@ -38,6 +39,8 @@ const PURE: &[&str] = &[
     "src/lease/state/",
     "src/lease/tree",
     "src/health/verdict.rs",
+    "src/health/region.rs",
+    "src/peers/verdict.rs",
     "src/clock/credible.rs",
     "src/render/",
     "src/topology/",

@@ -24,7 +24,7 @@ fn expected() -> Expected {
 async fn init(folder: &Path, slots: u16) {
     let Expected { fleet, datacenter, epoch, layout } = expected();
     let tree = Tree { v: 1, fleet, datacenter, epoch, layout, genesis: Guid::random() };
-    let admission = Admission { v: 1, quota: 4, fixed: 0, surge: 8, surge_until: None, digest: "digest".into() };
+    let admission = Admission { v: 1, quota: 4, fixed: 0, surge: 8, digest: "digest".into(), ..Admission::default() };
     let blueprint = Blueprint { tree, admission, slots, window_ms: 0, epoch_unix_ms: i64::MAX };
     Directory::new(folder).init(&blueprint).await.unwrap();
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The manifest's own, and a quota of four dynamic slots.
 pub const NUMBERS: Numbers = Numbers {
+    probes: (10, 2),
     session_ms: 6_000,
     window_ms: 30_000,
     first_window_ms: 5_000,

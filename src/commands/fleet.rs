@@ -94,6 +94,7 @@ pub fn blueprint(topology: &Topology, region: &Region) -> Blueprint {
             fixed: workers.fixed,
             surge: workers.surge,
             surge_until: None,
+            surge_for: Vec::new(),
             digest: topology.digest.clone(),
         },
         slots: topology.layout.workers(),

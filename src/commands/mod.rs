@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod decode;
 pub mod dns;
+pub mod drain;
 pub mod fleet;
 pub mod init;
 pub mod load;

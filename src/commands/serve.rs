@@ -11,17 +11,20 @@ use crate::http::{self, Api, Ops, Parts};
 use crate::issuer::Issuer;
 use crate::lease::grant::Grant;
 use crate::lease::keeper::{self, Keeper, Watched};
+use crate::lease::survey;
 use crate::lease::znode::{self, Class, NodeId, Registration};
 use crate::load::Load;
 use crate::manifest::nearest;
 use crate::metrics;
 use crate::outcomes::Outcomes;
+use crate::peers::{Peers, Probing, Target, Thresholds};
 use crate::shutdown::{Signals, Told};
-use crate::topology::{Region, Topology};
+use crate::topology::{self, Region, Topology};
 use anyhow::Context;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -33,6 +36,9 @@ use tokio::task::JoinSet;
 
 /// How long giving the slot back may take before the process leaves without: the ceiling bounds what is lost.
 const RELEASE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Where the other regions serve, unless `--peer` says otherwise: the default of `--listen`.
+const PUBLIC_PORT: u16 = 8080;
 
 /// What a node is called and where it listens, once bound.
 #[derive(serde::Serialize)]
@@ -49,6 +55,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     let region = fleet::region(&topology, &args.region)?;
     check_slot(args, &topology, region)?;
     let off = criteria_off(args)?;
+    let targets = targets(args, &topology, region)?;
     let coordination = fleet::coordination(&args.coordination, region)?;
     let settings = fleet::settings(&topology, region);
     #[cfg(feature = "broken")]
@@ -90,21 +97,33 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     let outcomes = Arc::new(Outcomes::default());
     let (stopping, stopping_seen) = watch::channel(false);
     let (installed, grants) = watch::channel(None);
+    let (surveyed, known) = watch::channel(None);
     let limits = health::limits(&topology.health, off);
     warn_of_clock(&limits);
     let health = Arc::new(Health::new(
-        (region.name.clone(), region.datacenter),
+        health::Region {
+            name: region.name.clone(),
+            datacenter: region.datacenter,
+            known,
+            hold_ms: args.region_hold_seconds.as_millis() as u64,
+        },
         limits,
         clock.clone(),
-        Watched { grants, status: lease.status.clone() },
+        Watched { grants, ..lease.clone() },
         outcomes.clone(),
         stopping_seen,
+        &mut registry,
+    ));
+    let peers = Arc::new(Peers::new(
+        (region.name.clone(), topology.routing()),
+        (lease.session.clone(), lease.status.clone()),
+        args.region_hold_seconds,
         &mut registry,
     ));
     let load = Arc::new(Load::new(topology.limits.in_flight, &mut registry));
     let http_metrics = http::Metrics::new(&mut registry);
 
-    let (judge, ready) = (health.clone(), health.clone());
+    let (judge, region_judge, ready) = (health.clone(), health.clone(), health.clone());
     let api = Arc::new(Api::new(Parts {
         issuer: issuer.clone(),
         clock: clock.clone(),
@@ -112,21 +131,33 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
         outcomes,
         metrics: http_metrics.clone(),
         health: Arc::new(move || judge.report()),
+        region_health: Arc::new(move || region_judge.region_report()),
         regions: topology.regions.iter().map(|region| (region.datacenter, region.name.clone())).collect(),
         layout: topology.layout,
         limits: topology.limits.clone(),
     }));
+    let operator = peers.clone();
     let ops = Arc::new(Ops {
         registry: Arc::new(registry),
         metrics: http_metrics,
         ready: Arc::new(move || ready.ready()),
+        operate: Arc::new(move |order| {
+            let operator = operator.clone();
+            Box::pin(async move { operator.order(order).await })
+        }),
         limits: topology.limits.clone(),
     });
 
     let mut background = JoinSet::new();
     background.spawn(clock::follow(clock));
+    background.spawn(survey::run(lease.session.clone(), lease.grants.clone(), surveyed, clock::boot_us));
     background.spawn(install(lease, issuer, installed));
     background.spawn(tick(health));
+    for (name, target) in targets {
+        let (peers, probing) = (peers.clone(), probing(&topology.health));
+        background.spawn(async move { peers.probe(name, target, probing).await });
+    }
+    background.spawn(async move { peers.surge().await });
     let (stop_keeper, keeper_stops) = watch::channel(false);
     let mut keeper = tokio::spawn(keeper.run(keeper_stops));
     let (stop_http, http_stops) = watch::channel(false);
@@ -206,6 +237,38 @@ fn check_slot(args: &ServeArgs, topology: &Topology, region: &Region) -> anyhow:
         )));
     }
     Ok(())
+}
+
+/// Where the other regions are asked for their health.
+fn targets(args: &ServeArgs, topology: &Topology, own: &Region) -> anyhow::Result<Vec<(String, Target)>> {
+    let mut urls: BTreeMap<&str, String> = topology
+        .regions
+        .iter()
+        .filter(|region| region.name != own.name)
+        .map(|region| (region.name.as_str(), format!("http://{}:{PUBLIC_PORT}", region.endpoint)))
+        .collect();
+    for peer in args.peers.iter().map(|peer| peer.trim()).filter(|peer| !peer.is_empty()) {
+        let usage = |why: &str| Failed::usage(format!("--peer {peer:?}: {why}"));
+        let (name, url) = peer.split_once('=').ok_or_else(|| usage("write REGION=http://host:port"))?;
+        let region = fleet::region(topology, name)?;
+        if region.name == own.name {
+            return Err(usage("this is the node's own region"));
+        }
+        urls.insert(&region.name, url.to_owned());
+    }
+    let target = |(name, url): (&str, String)| {
+        let target = Target::new(&url).map_err(|error| Failed::usage(format!("--peer {name}: {error:#}")))?;
+        Ok((name.to_owned(), target))
+    };
+    urls.into_iter().map(target).collect()
+}
+
+fn probing(health: &topology::Health) -> Probing {
+    Probing {
+        interval: health.interval,
+        timeout: health.timeout,
+        thresholds: Thresholds { down: health.unhealthy_threshold, up: health.healthy_threshold },
+    }
 }
 
 fn criteria_off(args: &ServeArgs) -> anyhow::Result<Vec<Criterion>> {

@@ -3,7 +3,7 @@
 use super::{Exit, complain, fleet, table};
 use crate::cli::StatusArgs;
 use crate::clock::{self, Clock};
-use crate::http::fetch;
+use crate::fetch::fetch;
 use crate::id::Millis;
 use crate::lease::coordination::{Coordination, RegistrationRead, View};
 use crate::lease::line;

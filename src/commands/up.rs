@@ -6,7 +6,7 @@
 use super::{Exit, Failed, fleet, table};
 use crate::cli::UpArgs;
 use crate::clock;
-use crate::http::fetch;
+use crate::fetch::fetch;
 use crate::shutdown::Signals;
 use crate::telemetry::LogFormat;
 use crate::topology::{Region, Topology};
@@ -208,6 +208,10 @@ impl Plan<'_> {
         };
         if let Some(slot) = static_slot {
             command.args(["--static-slot", &slot.to_string()]);
+        }
+        for other in self.topology.regions.iter().filter(|other| other.name != region.name) {
+            let first = SocketAddr::new(self::address(subnet, other, 0), PUBLIC_PORT);
+            command.arg("--peer").arg(format!("{}=http://{first}", other.name));
         }
         if unsynchronised {
             // The flag would hide what the environment switches off.

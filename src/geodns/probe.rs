@@ -1,6 +1,6 @@
 //! Whether a region lives, as an engine that probes it sees it: the status of its own verdict.
 
-use crate::http::fetch;
+use crate::fetch::fetch;
 use crate::render::HEALTH_PATH;
 use crate::topology::Topology;
 use std::net::SocketAddr;

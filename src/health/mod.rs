@@ -2,20 +2,25 @@
 //!
 //! Reads lease, clock and outcomes; nothing reads it but those who ask.
 
+pub mod region;
 pub mod report;
 pub mod verdict;
+mod view;
 
 use crate::clock::{self, Clock};
 use crate::lease::keeper::Watched;
 use crate::lease::state::Phase;
+use crate::lease::survey::Known;
 use crate::outcomes::Outcomes;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use region::RegionReport;
 use report::{Report, Status};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use verdict::{Criterion, Facts, LeaseFact, Limits, Nameplate, Recovery};
+use view::{Now, View};
 
 /// One node's health.
 pub struct Health {
@@ -27,7 +32,16 @@ pub struct Health {
     outcomes: Arc<Outcomes>,
     stopping: watch::Receiver<bool>,
     recovery: Mutex<Recovery>,
+    view: View,
     metrics: Metrics,
+}
+
+/// The region of the node: what is known of it, and how long it stays out after it failed, at least.
+pub struct Region {
+    pub name: String,
+    pub datacenter: u16,
+    pub known: watch::Receiver<Option<Known>>,
+    pub hold_ms: u64,
 }
 
 #[derive(Default)]
@@ -41,7 +55,7 @@ struct Metrics {
 
 impl Health {
     pub fn new(
-        (region, datacenter): (String, u16),
+        region: Region,
         limits: Limits,
         clock: Arc<Clock>,
         lease: Watched,
@@ -68,7 +82,9 @@ impl Health {
             metrics.high_water_failing.clone(),
         );
         let recovery = Mutex::default();
-        Health { region, datacenter, limits, clock, lease, outcomes, stopping, recovery, metrics }
+        let Region { name: region, datacenter, known, hold_ms } = region;
+        let view = View::new(known, hold_ms, registry);
+        Health { region, datacenter, limits, clock, lease, outcomes, stopping, recovery, view, metrics }
     }
 
     /// The verdict of this moment. Failing shows at once; the way back needs two good looks.
@@ -85,6 +101,11 @@ impl Health {
             report.checks.insert("recovery", verdict::recovering());
         }
         report
+    }
+
+    /// The verdict on the region, as far as this node can see.
+    pub fn region_report(&self) -> RegionReport {
+        self.view.report(self.report(), self.ms_to_ceiling(), self.now())
     }
 
     /// Whether this node can issue an id now, or why not.
@@ -104,12 +125,22 @@ impl Health {
         self.metrics.healthy.set((report.status == Status::Pass).into());
         self.metrics.ready.set(self.ready().is_ok().into());
         self.metrics.clock_drift_ms.set(self.clock_drift_ms());
-        let remaining_ms = match self.lease_fact() {
-            LeaseFact::Holding { ms_to_ceiling } => ms_to_ceiling,
-            _ => 0,
-        };
-        self.metrics.ceiling_seconds.set(remaining_ms as f64 / 1_000.0);
+        let remaining_ms = self.ms_to_ceiling();
+        self.metrics.ceiling_seconds.set(remaining_ms.unwrap_or(0) as f64 / 1_000.0);
+        self.view.tick(report, remaining_ms, self.now());
         self.metrics.high_water_failing.set(self.lease.status.borrow().high_water_failing.into());
+    }
+
+    fn ms_to_ceiling(&self) -> Option<u64> {
+        match self.lease_fact() {
+            LeaseFact::Holding { ms_to_ceiling } => Some(ms_to_ceiling),
+            _ => None,
+        }
+    }
+
+    fn now(&self) -> Now {
+        let offset_ms = self.lease.status.borrow().offset.map_or(0.0, |offset| offset.offset_ms);
+        Now { boot_us: clock::boot_us(), server_ms: clock::real_us() / 1_000 + offset_ms as i64 }
     }
 
     fn facts(&self) -> Facts {

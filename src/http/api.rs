@@ -9,6 +9,7 @@ use super::query;
 use super::representation::{Representation, choose};
 use super::route::{self, Call, Found, Route};
 use crate::clock::{Clock, boot_us, rfc3339};
+use crate::health::region::RegionReport;
 use crate::health::report::{Report, Status};
 use crate::id::Layout;
 use crate::issuer::{Issued, Issuer, Refused};
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue};
 use hyper::{HeaderMap, Request, Response, StatusCode, Version};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -29,6 +31,9 @@ use std::time::Duration;
 /// How this node is, as of now.
 pub type Judge = Arc<dyn Fn() -> Report + Send + Sync>;
 
+/// How this node's region is, as of now.
+pub type RegionJudge = Arc<dyn Fn() -> RegionReport + Send + Sync>;
+
 /// What the public port needs.
 pub struct Parts {
     pub issuer: Arc<Issuer>,
@@ -37,6 +42,7 @@ pub struct Parts {
     pub outcomes: Arc<Outcomes>,
     pub metrics: Arc<Metrics>,
     pub health: Judge,
+    pub region_health: RegionJudge,
     /// Names by datacenter.
     pub regions: BTreeMap<u16, String>,
     pub layout: Layout,
@@ -120,7 +126,7 @@ impl Api {
     ) -> Result<Answer, Problem> {
         let head = self.read(request).await?;
         call.allows(&head.method)?;
-        if turned_away && call.route != Route::Health {
+        if turned_away && !call.route.is_health() {
             return Err(Problem::shed(self.parts.load.shed(Why::Connections)).close());
         }
         let query = head.uri.query();
@@ -144,10 +150,17 @@ impl Api {
                 query::none(query, "")?;
                 self.decode(parameter)
             }
-            Route::Health => Ok(self.health()),
+            Route::Health => {
+                let report = (self.parts.health)();
+                Ok(verdict(report.status, &report))
+            }
+            Route::RegionHealth => {
+                let report = (self.parts.region_health)();
+                Ok(verdict(report.node.status, &report))
+            }
             Route::OpenApi => Ok(fixed("application/json", self.openapi.clone())),
             Route::Index => Ok(fixed("application/json", self.index.clone())),
-            Route::Metrics | Route::Live | Route::Ready | Route::Unknown => {
+            Route::Metrics | Route::Live | Route::Ready | Route::Drain | Route::Undrain | Route::Unknown => {
                 Err(Problem::new(Code::Internal, "this call belongs to the other port"))
             }
         }
@@ -204,16 +217,6 @@ impl Api {
         Ok(fixed("application/json", Bytes::from(document.to_string())))
     }
 
-    fn health(&self) -> Answer {
-        let report = (self.parts.health)();
-        let text = serde_json::to_vec(&report).unwrap_or_default();
-        let mut answer = fresh("application/health+json", Body::full(Bytes::from(text)));
-        if report.status == Status::Fail {
-            *answer.response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        }
-        answer
-    }
-
     /// Ids, and the right to send them if their text (`length`) is more than one chunk. What became of it is recorded.
     async fn draw(&self, count: u32, length: impl Fn(&Issued) -> u64) -> Result<(Issued, Option<Stream>), Problem> {
         let started = boot_us();
@@ -252,6 +255,16 @@ fn representation(headers: &HeaderMap, call: &Call) -> Result<Representation, Pr
         let offered: Vec<&str> = call.offered.iter().map(|offered| offered.essence()).collect();
         Problem::new(Code::NotAcceptable, format!("accept one of {}", offered.join(", ")))
     })
+}
+
+/// Health: the status code says it to those who read no further.
+fn verdict(status: Status, report: &impl Serialize) -> Answer {
+    let text = serde_json::to_vec(report).unwrap_or_default();
+    let mut answer = fresh("application/health+json", Body::full(Bytes::from(text)));
+    if status == Status::Fail {
+        *answer.response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    answer
 }
 
 /// An answer nobody may keep.

@@ -8,7 +8,6 @@ mod api;
 mod body;
 mod digits;
 mod draw;
-mod fetch;
 mod harvest;
 mod metrics;
 mod openapi;
@@ -23,11 +22,10 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use api::{Api, Judge, Parts};
+pub use api::{Api, Judge, Parts, RegionJudge};
 pub use draw::{Form, Line, Miss, Source};
-pub use fetch::fetch;
 pub use metrics::Metrics;
-pub use ops::{Ops, Ready};
+pub use ops::{Operate, Ops, Ready};
 pub use problem::{Code, Problem};
 pub use server::Drained;
 

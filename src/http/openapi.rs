@@ -81,7 +81,7 @@ fn response(call: &Call, status: u16, method: &str) -> Value {
     };
     response.insert("description".into(), description.into());
     let mut headers = Map::new();
-    if matches!(status, 429 | 503) && call.route != Route::Health {
+    if matches!(status, 429 | 503) && !call.route.is_health() {
         headers.insert("Retry-After".into(), json!({ "schema": { "type": "integer", "minimum": 1 } }));
     }
     if status == 405 {
@@ -103,11 +103,11 @@ fn content(call: &Call, status: u16) -> Map<String, Value> {
     let schema = |name: &str| json!({ "schema": { "$ref": format!("#/components/schemas/{name}") } });
     let mut content = Map::new();
     match (status, call.route) {
-        (200, Route::Health) => {
-            content.insert("application/health+json".into(), schema("Health"));
+        (200, route) if route.is_health() => {
+            content.insert("application/health+json".into(), schema(health(route)));
         }
-        (503, Route::Health) => {
-            content.insert("application/health+json".into(), schema("Health"));
+        (503, route) if route.is_health() => {
+            content.insert("application/health+json".into(), schema(health(route)));
             content.insert(MEDIA_TYPE.into(), schema("Problem"));
         }
         (200, Route::OpenApi) => {
@@ -126,6 +126,10 @@ fn content(call: &Call, status: u16) -> Map<String, Value> {
         }
     }
     content
+}
+
+fn health(route: Route) -> &'static str {
+    if route == Route::RegionHealth { "RegionHealth" } else { "Health" }
 }
 
 fn shape(route: Route, representation: Representation) -> Value {
@@ -161,6 +165,17 @@ fn schemas() -> Value {
         "limit": {},
         "status": { "type": "string", "enum": ["pass", "fail", "off"] },
     }));
+    let health = json!({
+        "status": { "type": "string", "enum": ["pass", "fail"] },
+        "region": { "type": "string" },
+        "datacenter": { "type": "integer", "minimum": 0 },
+        "worker": { "type": ["integer", "null"] },
+        "checks": { "type": "object", "additionalProperties": check },
+    });
+    let mut region_health = health.clone();
+    let count = json!({ "type": "integer", "minimum": 0 });
+    region_health["workers"] = object(json!({ "live": count, "needed": count, "quota": count }));
+    region_health["drained"] = json!({ "type": "boolean" });
     let range = object(json!({ "first": id, "count": { "type": "integer", "minimum": 1 } }));
     json!({
         "Id": { "type": "string", "pattern": "^[0-9]{1,19}$" },
@@ -177,13 +192,8 @@ fn schemas() -> Value {
             "worker": { "type": "integer", "minimum": 0 },
             "sequence": { "type": "integer", "minimum": 0 },
         })),
-        "Health": object(json!({
-            "status": { "type": "string", "enum": ["pass", "fail"] },
-            "region": { "type": "string" },
-            "datacenter": { "type": "integer", "minimum": 0 },
-            "worker": { "type": ["integer", "null"] },
-            "checks": { "type": "object", "additionalProperties": check },
-        })),
+        "Health": object(health),
+        "RegionHealth": object(region_health),
         "Index": object(json!({
             "service": { "type": "string" },
             "version": { "type": "string" },

@@ -1,31 +1,42 @@
-//! The operations port: metrics for scrapers, liveness and readiness for the kubelet. Same limits as the public port.
+//! The operations port: metrics for scrapers, liveness and readiness for the kubelet, orders of operators. Same limits as the public port.
 
 use super::answer::{Answer, Body};
 use super::api::{fixed, index};
 use super::body;
 use super::metrics::{Metrics, Port};
 use super::problem::{Code, Problem};
+use super::query;
 use super::route::{self, Call, Found, Route};
 use super::server::{self, Drained, Settings, Site};
+use crate::lease::znode::Drain;
 use crate::metrics::{CONTENT_TYPE as OPEN_METRICS, text};
+use crate::peers::{Declined, Order};
 use crate::topology::Limits;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
+use serde_json::json;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
 /// Whether this node can issue ids now; else why not, in a few words.
 pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// Carries out an operator's order for the region; the drain that is in force then.
+pub type Operate = Arc<dyn Fn(Order) -> BoxFuture<Result<Option<Drain>, Declined>> + Send + Sync>;
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// What the operations port needs.
 pub struct Ops {
     pub registry: Arc<Registry>,
     pub metrics: Arc<Metrics>,
     pub ready: Ready,
+    pub operate: Operate,
     pub limits: Limits,
 }
 
@@ -71,14 +82,30 @@ impl Ops {
             },
             Route::Live => Ok(verdict(Ok(()))),
             Route::Ready => Ok(verdict((self.ready)())),
+            Route::Drain => self.operate(query::drain(head.uri.query())?).await,
+            Route::Undrain => {
+                query::none(head.uri.query(), "")?;
+                self.operate(Order::Undrain).await
+            }
             Route::OpenApi
             | Route::Health
+            | Route::RegionHealth
             | Route::Id
             | Route::Ids
             | Route::Ranges
             | Route::Decode
             | Route::Unknown => Err(Problem::new(Code::Internal, "this call belongs to the other port")),
         }
+    }
+}
+
+impl Ops {
+    async fn operate(&self, order: Order) -> Result<Answer, Problem> {
+        let drain = (self.operate)(order).await.map_err(Problem::declined)?;
+        let text = json!({ "drained": drain.is_some(), "drain": drain }).to_string();
+        let mut answer = fixed("application/json", Bytes::from(text));
+        answer.response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(answer)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::answer::{Answer, Body};
 use crate::issuer::Refused;
 use crate::load::Shed;
+use crate::peers::Declined;
 use bytes::Bytes;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
@@ -35,6 +36,10 @@ pub enum Code {
     NotAcceptable,
     /// 408: the request's headers or body did not arrive in time. The connection ends.
     RequestTimeout,
+    /// 403: the nodes of this region have no right to do this.
+    NotAuthorised,
+    /// 409: no other region is well, so that this one is not drained without force.
+    LastHealthyRegion,
     /// 413: the request's body is larger than the limit.
     BodyTooLarge,
     /// 429: this worker has given out ids so far ahead of the clock that the wait would be too long. Shedding.
@@ -49,6 +54,8 @@ pub enum Code {
     Shed,
     /// 503: this node is shutting down.
     Stopping,
+    /// 503: the coordination service does not answer.
+    CoordinationUnavailable,
     /// 500: a bug.
     Internal,
 }
@@ -65,6 +72,8 @@ impl Code {
         Code::MethodNotAllowed,
         Code::NotAcceptable,
         Code::RequestTimeout,
+        Code::NotAuthorised,
+        Code::LastHealthyRegion,
         Code::BodyTooLarge,
         Code::AheadOfClock,
         Code::HeadersTooLarge,
@@ -72,6 +81,7 @@ impl Code {
         Code::LeaseSpent,
         Code::Shed,
         Code::Stopping,
+        Code::CoordinationUnavailable,
         Code::Internal,
     ];
 
@@ -106,6 +116,8 @@ impl Code {
             }
             Code::NotAcceptable => ("not_acceptable", StatusCode::NOT_ACCEPTABLE, "no representation is acceptable"),
             Code::RequestTimeout => ("request_timeout", StatusCode::REQUEST_TIMEOUT, "the request took too long"),
+            Code::NotAuthorised => ("not_authorised", StatusCode::FORBIDDEN, "this node may not do this"),
+            Code::LastHealthyRegion => ("last_healthy_region", StatusCode::CONFLICT, "this is the last healthy region"),
             Code::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
             Code::AheadOfClock => {
                 ("ahead_of_clock", StatusCode::TOO_MANY_REQUESTS, "this worker is ahead of the clock")
@@ -117,6 +129,11 @@ impl Code {
             Code::LeaseSpent => ("lease_spent", StatusCode::SERVICE_UNAVAILABLE, "this node's lease has run out"),
             Code::Shed => ("shed", StatusCode::SERVICE_UNAVAILABLE, "this node is at its limit"),
             Code::Stopping => ("stopping", StatusCode::SERVICE_UNAVAILABLE, "this node is shutting down"),
+            Code::CoordinationUnavailable => (
+                "coordination_unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the coordination service does not answer",
+            ),
             Code::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "a bug"),
         }
     }
@@ -164,6 +181,19 @@ impl Problem {
     pub fn shed(shed: Shed) -> Problem {
         Problem::new(Code::Shed, "try again after the time in Retry-After, or ask another node")
             .retry_after(shed.retry_after)
+    }
+
+    pub fn declined(declined: Declined) -> Problem {
+        let code = match declined {
+            Declined::LastHealthy(_) => Code::LastHealthyRegion,
+            Declined::NotAuthorised => Code::NotAuthorised,
+            Declined::Unavailable(_) => Code::CoordinationUnavailable,
+        };
+        let problem = Problem::new(code, declined.to_string());
+        match declined {
+            Declined::Unavailable(_) => problem.retry_after(Duration::from_secs(1)),
+            Declined::LastHealthy(_) | Declined::NotAuthorised => problem,
+        }
     }
 
     /// `stopping`: the server is on its way out, and that is why there is no lease.

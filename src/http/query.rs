@@ -2,6 +2,7 @@
 //! that quietly makes one id is worse than an error.
 
 use super::problem::{Code, Problem};
+use crate::peers::Order;
 use std::borrow::Cow;
 
 /// The most characters of a client's text that are told back to it.
@@ -33,6 +34,34 @@ pub fn none(query: Option<&str>, instead: &str) -> Result<(), Problem> {
             format!("unknown key {:?}; this call takes no query{instead}", shortened(&key)),
         )),
     }
+}
+
+/// The order to drain a region: a reason, and maybe by whom, and whether to drain the last healthy region, too.
+pub fn drain(query: Option<&str>) -> Result<Order, Problem> {
+    let invalid = |detail: String| Problem::new(Code::QueryInvalid, detail);
+    let (mut reason, mut by, mut force) = (None, None, None);
+    for (key, value) in pairs(query) {
+        let place = match &*key {
+            "reason" => &mut reason,
+            "by" => &mut by,
+            "force" => &mut force,
+            _ => {
+                let detail = format!("unknown key {:?}; this call knows reason, by and force", shortened(&key));
+                return Err(invalid(detail));
+            }
+        };
+        if place.replace(value.unwrap_or_default().into_owned()).is_some() {
+            return Err(invalid(format!("{key} is there twice; give it once")));
+        }
+    }
+    let reason = reason.filter(|reason| !reason.trim().is_empty());
+    let reason = reason.ok_or_else(|| invalid("say why: ?reason=TEXT".to_owned()))?;
+    let force = match force.as_deref() {
+        None | Some("false") => false,
+        Some("true" | "") => true,
+        Some(other) => return Err(invalid(format!("force is {:?}; write true or false", shortened(other)))),
+    };
+    Ok(Order::Drain { by: by.unwrap_or_else(|| "an admin call".to_owned()), reason, force })
 }
 
 fn parse(value: Option<Cow<'_, str>>, limit: u32) -> Result<u32, Problem> {

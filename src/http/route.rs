@@ -12,6 +12,7 @@ pub enum Route {
     Index,
     OpenApi,
     Health,
+    RegionHealth,
     Id,
     Ids,
     Ranges,
@@ -19,6 +20,8 @@ pub enum Route {
     Metrics,
     Live,
     Ready,
+    Drain,
+    Undrain,
     /// Nothing is there.
     Unknown,
 }
@@ -29,6 +32,7 @@ impl Route {
             Route::Index => "index",
             Route::OpenApi => "openapi",
             Route::Health => "health",
+            Route::RegionHealth => "region_health",
             Route::Id => "id",
             Route::Ids => "ids",
             Route::Ranges => "ranges",
@@ -36,8 +40,15 @@ impl Route {
             Route::Metrics => "metrics",
             Route::Live => "livez",
             Route::Ready => "readyz",
+            Route::Drain => "drain",
+            Route::Undrain => "undrain",
             Route::Unknown => "unknown",
         }
+    }
+
+    /// Judges; answered to everybody, however full the node is.
+    pub fn is_health(self) -> bool {
+        matches!(self, Route::Health | Route::RegionHealth)
     }
 
     /// Makes ids: needs a permit, and its outcome counts for health.
@@ -60,6 +71,7 @@ pub struct Call {
 }
 
 const READ: &str = "GET, HEAD";
+const ORDER: &str = "POST";
 const MAKE: &str = "GET, HEAD, POST";
 
 /// The public port.
@@ -93,6 +105,13 @@ pub const PUBLIC: &[Call] = &[
         offered: &[],
         summary: "Say whether this node wants traffic: 200 or 503",
     },
+    Call {
+        route: Route::RegionHealth,
+        path: "/api/v1/region/health",
+        methods: READ,
+        offered: &[],
+        summary: "Say whether this region wants traffic, for GeoDNS: 200 or 503",
+    },
     Call { route: Route::OpenApi, path: "/openapi.json", methods: READ, offered: &[], summary: "This API, described" },
     Call { route: Route::Index, path: "/", methods: READ, offered: &[], summary: "What is here" },
 ];
@@ -102,6 +121,20 @@ pub const OPERATIONS: &[Call] = &[
     Call { route: Route::Metrics, path: "/metrics", methods: READ, offered: &[], summary: "OpenMetrics text" },
     Call { route: Route::Live, path: "/livez", methods: READ, offered: &[], summary: "The process turns its loop" },
     Call { route: Route::Ready, path: "/readyz", methods: READ, offered: &[], summary: "This node can issue ids now" },
+    Call {
+        route: Route::Drain,
+        path: "/admin/drain",
+        methods: ORDER,
+        offered: &[],
+        summary: "Drain this node's region: ?reason=TEXT[&by=NAME][&force=true]",
+    },
+    Call {
+        route: Route::Undrain,
+        path: "/admin/undrain",
+        methods: ORDER,
+        offered: &[],
+        summary: "End the drain of this node's region",
+    },
     Call { route: Route::Index, path: "/", methods: READ, offered: &[], summary: "What is here" },
 ];
 
@@ -177,6 +210,8 @@ mod tests {
         check("/api/v1/ids/", Err("did you mean /api/v1/ids?"));
         check("/api/v1/ids/1/2", Err("did you mean /api/v1/ids"));
         check("/api/v1/idz", Err("did you mean /api/v1/id"));
+        check("/api/v1/region/health", Ok((Route::RegionHealth, "")));
+        check("/api/v1/regionhealth", Err("did you mean /api/v1/region/health?"));
         check("/api/v1/helth", Err("did you mean /api/v1/health?"));
         check("/favicon.ico.and.something.long", Err("GET / lists"));
         check(&"/x".repeat(30_000), Err("GET / lists"));

@@ -63,6 +63,24 @@ pub struct View {
     pub drain: Option<Drain>,
 }
 
+/// How a region is, in as few and as cheap reads as possible: each of its nodes asks once a second.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Survey {
+    pub admission: AdmissionRead,
+    /// Slots whose owner is alive.
+    pub live: u16,
+    pub drain: Option<Drain>,
+}
+
+/// Why the surge quota replaces the quota, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surge {
+    /// RFC 3339 on the service's clock.
+    pub until: String,
+    /// The regions whose load comes here.
+    pub causes: Vec<String>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdmissionRead {
     pub version: Version,
@@ -252,6 +270,14 @@ impl Coordination {
         }
     }
 
+    /// The same place with the rights of `init`, where those are others than a node's.
+    pub fn as_operator(self) -> Coordination {
+        match self {
+            Coordination::Zookeeper(ensemble) => Coordination::Zookeeper(ensemble.as_operator()),
+            file => file,
+        }
+    }
+
     /// Whether its stamps are those of another clock than this machine's, so that comparing them tells something.
     pub fn is_second_clock(&self) -> bool {
         match self {
@@ -311,6 +337,21 @@ impl Session {
     /// Reads the admission alone (cheap).
     pub async fn admission(&self) -> Result<AdmissionRead, Failure> {
         delegate!(self, s => s.admission().await)
+    }
+
+    /// Reads how the region is. Not of one instant, and for no decision on a slot.
+    pub async fn survey(&self) -> Result<Survey, Failure> {
+        delegate!(self, s => s.survey().await)
+    }
+
+    /// Drains the region (in place of an earlier drain), or ends its drain.
+    pub async fn set_drain(&self, drain: Option<&Drain>) -> Result<(), Failure> {
+        delegate!(self, s => s.set_drain(drain).await)
+    }
+
+    /// Declares a surge in the admission as it was read; everything else in it stays, also what only newer versions know.
+    pub async fn set_surge(&self, admission: &AdmissionRead, surge: &Surge) -> Result<(), Failure> {
+        delegate!(self, s => s.set_surge(admission, surge).await)
     }
 
     /// Reads one slot after a `sync`, so that the answer is at least as new as this call.

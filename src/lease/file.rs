@@ -127,6 +127,24 @@ impl Session {
         self.transact(|znodes, _| Ok(znodes.admission())).await
     }
 
+    pub async fn survey(&self) -> Result<Survey, Failure> {
+        self.transact(|znodes, _| Ok(znodes.survey())).await
+    }
+
+    pub async fn set_drain(&self, drain: Option<&Drain>) -> Result<(), Failure> {
+        let drain = drain.cloned();
+        self.transact(move |znodes, _| {
+            znodes.set_drain(drain.as_ref());
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn set_surge(&self, admission: &AdmissionRead, surge: &Surge) -> Result<(), Failure> {
+        let (version, surge) = (admission.version, surge.clone());
+        self.transact(move |znodes, _| znodes.set_surge(version, &surge)).await
+    }
+
     pub async fn read_slot(&self, slot: u16) -> Result<SlotRead, Failure> {
         self.transact(move |znodes, _| znodes.read_slot(slot)).await
     }

@@ -70,7 +70,7 @@ pub struct Keeper {
     config: Config,
     clock: Arc<Clock>,
     state: State,
-    session: Option<Session>,
+    session: watch::Sender<Option<Session>>,
     pulse: Option<watch::Receiver<Pulse>>,
     wakes: u64,
     grants: watch::Sender<Option<Arc<Grant>>>,
@@ -165,6 +165,8 @@ fn request_buckets() -> Histogram {
 pub struct Watched {
     pub grants: watch::Receiver<Option<Arc<Grant>>>,
     pub status: watch::Receiver<Status>,
+    /// The session of the moment, for what else there is to ask beside the lease.
+    pub session: watch::Receiver<Option<Session>>,
 }
 
 type InFlight = Pin<Box<dyn Future<Output = (Answer, Option<Arrived>)> + Send>>;
@@ -203,11 +205,12 @@ impl Keeper {
             trouble: None,
             high_water_failing: false,
         });
+        let (session, watch_session) = watch::channel(None);
         let keeper = Keeper {
             config,
             clock,
             state,
-            session: None,
+            session,
             pulse: None,
             wakes: 0,
             grants,
@@ -218,7 +221,7 @@ impl Keeper {
             events,
             requests,
         };
-        (keeper, Watched { grants: watch_grants, status: watch_status })
+        (keeper, Watched { grants: watch_grants, status: watch_status, session: watch_session })
     }
 
     /// Keeps the lease until `stop` turns true, then seals it, gives it back and leaves. The caller bounds the leaving:
@@ -262,7 +265,7 @@ impl Keeper {
             self.step(event);
         }
         self.publish();
-        if let Some(session) = self.session.take() {
+        if let Some(session) = self.session.send_replace(None) {
             session.close().await;
         }
         self.marks = None;
@@ -289,7 +292,7 @@ impl Keeper {
     fn perform(&self, request: Request) -> InFlight {
         let session_timeout = Duration::from_millis(self.config.settings.session_ms);
         let Request::Open = request else {
-            let session = self.session.clone().expect("the state machine sends on a session it opened");
+            let session = self.session.borrow().clone().expect("the state machine sends on a session it opened");
             return Box::pin(async move { (ask(&session, request, session_timeout * 2).await, None) });
         };
         let (coordination, expected) = (self.config.coordination.clone(), self.config.expected.clone());
@@ -313,7 +316,7 @@ impl Keeper {
             let mut pulse = session.pulse();
             self.wakes = pulse.borrow_and_update().wakes;
             self.pulse = Some(pulse);
-            self.session = Some(session);
+            self.session.send_replace(Some(session));
             self.high_water = high_water;
         }
     }
@@ -389,7 +392,7 @@ impl Keeper {
             }
             Notice::SessionOver => {
                 tracing::warn!("session over; opening another");
-                self.session = None;
+                self.session.send_replace(None);
                 self.pulse = None;
                 Kind::session_over
             }

@@ -167,7 +167,7 @@ mod tests {
             modified: ServerTime(0),
             owner: (owned && slot == 0).then(|| owner(slot)),
         };
-        let admission = Admission { v: 1, quota, fixed: 0, surge: 1, surge_until: None, digest: String::new() };
+        let admission = Admission { v: 1, quota, fixed: 0, surge: 1, digest: String::new(), ..Admission::default() };
         View {
             session: SessionId(1),
             admission: AdmissionRead { version: Version(0), value: admission, raw: Vec::new() },

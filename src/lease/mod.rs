@@ -7,6 +7,7 @@ pub mod high_water;
 pub mod keeper;
 pub mod line;
 pub mod state;
+pub mod survey;
 pub mod tree;
 pub mod znode;
 pub mod zookeeper;

@@ -120,7 +120,8 @@ impl Znodes {
         }
 
         let before = &znodes.admission.data.value;
-        let wanted = Admission { surge_until: before.surge_until.clone(), ..blueprint.admission.clone() };
+        let (surge_until, surge_for) = (before.surge_until.clone(), before.surge_for.clone());
+        let wanted = Admission { surge_until, surge_for, ..blueprint.admission.clone() };
         if !done.tree_created && *before != wanted {
             let version = next(znodes.admission.version);
             znodes.admission = AdmissionNode { version, data: Payload::new(&wanted) };
@@ -203,6 +204,14 @@ impl Znodes {
         }
     }
 
+    pub fn survey(&self) -> Survey {
+        Survey {
+            admission: self.admission(),
+            live: self.slots.values().filter(|slot| slot.owner.is_some()).count() as u16,
+            drain: self.drain.as_ref().map(|drain| drain.value.clone()),
+        }
+    }
+
     pub fn read_slot(&self, slot: u16) -> Result<SlotRead, Refusal> {
         self.slots.get(&slot).map(|node| node.read(slot)).ok_or(Refusal::NoNode)
     }
@@ -244,6 +253,20 @@ impl Znodes {
             self.drain = drain;
             self.zxid += 1;
         }
+    }
+
+    /// `setData(admission, same but the surge, version)`
+    pub fn set_surge(&mut self, Version(version): Version, surge: &Surge) -> Result<(), Refusal> {
+        if self.admission.version != version {
+            return Err(Refusal::BadVersion);
+        }
+        let Payload { value, stored } = &mut self.admission.data;
+        stored["surge_until"] = surge.until.clone().into();
+        stored["surge_for"] = surge.causes.clone().into();
+        (value.surge_until, value.surge_for) = (Some(surge.until.clone()), surge.causes.clone());
+        self.admission.version = next(version);
+        self.zxid += 1;
+        Ok(())
     }
 
     /// The sessions that own an ephemeral here.

@@ -45,7 +45,7 @@ pub struct Tree {
 }
 
 /// `…/admission`: how many may hold a slot. Its data version serialises admissions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admission {
     pub v: u32,
     pub quota: u16,
@@ -54,6 +54,9 @@ pub struct Admission {
     pub surge: u16,
     /// RFC 3339 on the ensemble's clock: until then `surge` replaces `quota`.
     pub surge_until: Option<String>,
+    /// The regions for which the surge was declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub surge_for: Vec<String>,
     /// SHA-256 of the manifest that wrote this.
     pub digest: String,
 }

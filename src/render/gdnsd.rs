@@ -8,6 +8,9 @@ use super::{HEALTH_PATH, Rendering, Server, header, zone};
 use crate::topology::{Region, Topology};
 use std::fmt::Write;
 
+/// The kind of probe that the regions' addresses have.
+pub(super) const SERVICE: &str = "region_health";
+
 /// gdnsd's largest weight of one address.
 const MOST_WEIGHT: u32 = 1_048_575;
 /// gdnsd's largest interval.
@@ -80,7 +83,7 @@ fn service(layout: &Layout<'_>, server: &Server, findings: &mut Vec<Finding>, te
     let possible = interval.min(MOST_SECONDS);
     let _ = write!(
         text,
-        "service_types => {{\n  region_health => {{\n    plugin => http_status\n    port => {}\n    \
+        "service_types => {{\n  {SERVICE} => {{\n    plugin => http_status\n    port => {}\n    \
          url_path => {HEALTH_PATH}\n    vhost => {}\n    ok_codes => [ 200 ]\n    interval => {possible}\n    \
          timeout => {timeout}\n    down_thresh => {down}\n    up_thresh => {up}\n    \
          ok_thresh => 1        # one good probe clears the count: only bad ones in a row take a region down\n  }}\n}}\n\n",
@@ -137,8 +140,11 @@ fn maps(layout: &Layout<'_>, text: &mut String) {
 
 /// What each name of the lists stands for.
 fn resources(layout: &Layout<'_>, text: &mut String) {
-    *text += "    resources => {\n      ids => {\n        map => nearest\n        service_types => region_health\n        \
-              up_thresh => 0.0001   # a region lives while any of its addresses does\n        dcmap => {\n";
+    let _ = write!(
+        text,
+        "    resources => {{\n      ids => {{\n        map => nearest\n        service_types => {SERVICE}\n        \
+         up_thresh => 0.0001   # a region lives while any of its addresses does\n        dcmap => {{\n"
+    );
     for (region, chain) in layout.with_chains() {
         let _ = writeln!(text, "          {} => {}", region.name, addresses(layout, region));
         if !chain.spill.is_empty() {
@@ -166,8 +172,11 @@ fn spill_sets(layout: &Layout<'_>, findings: &mut Vec<Finding>, text: &mut Strin
         findings.push(Finding::kept(Aspect::Spill, "none", "none"));
         return;
     }
-    *text += "  weighted => {\n    service_types => region_health\n    \
-              up_thresh => 0.0000001  # a set lives while any of its regions does\n";
+    let _ = write!(
+        text,
+        "  weighted => {{\n    service_types => {SERVICE}\n    \
+         up_thresh => 0.0000001  # a set lives while any of its regions does\n"
+    );
     let mut worst: f64 = 0.0;
     let mut several = false;
     for chain in layout.chains.iter().filter(|chain| !chain.spill.is_empty()) {

@@ -3,6 +3,7 @@
 //! Nothing here does I/O or reads a clock, so the same manifest gives the same bytes. What a target cannot express is
 //! said in the fidelity report that comes with its files.
 
+mod admin_state;
 pub mod chain;
 pub mod fidelity;
 mod gdnsd;
@@ -12,6 +13,7 @@ pub mod route53;
 pub mod weights;
 mod zone;
 
+pub use admin_state::admin_state;
 pub use fidelity::{Aspect, Finding, Verdict};
 pub use gdnsd::gdnsd;
 pub use powerdns::powerdns;

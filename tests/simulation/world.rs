@@ -452,6 +452,7 @@ fn blueprint(quota: u16) -> Blueprint {
         fixed: FIXED,
         surge: quota + FIXED,
         surge_until: None,
+        surge_for: Vec::new(),
         digest: String::new(),
     };
     Blueprint { tree, admission, slots: SMALL.workers(), window_ms: 100_500, epoch_unix_ms: i64::MAX }

@@ -53,8 +53,16 @@ impl Caller {
         self.ask(path, "*/*")
     }
 
+    pub fn post(&mut self, path: &str) -> io::Result<Reply> {
+        self.send("POST", path, "*/*")
+    }
+
     /// An error means that no whole answer came; the next call connects anew.
     pub fn ask(&mut self, path: &str, accept: &str) -> io::Result<Reply> {
+        self.send("GET", path, accept)
+    }
+
+    fn send(&mut self, method: &str, path: &str, accept: &str) -> io::Result<Reply> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
@@ -65,7 +73,10 @@ impl Caller {
                 BufReader::new(stream)
             }
         };
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\naccept: {accept}\r\n\r\n", self.address);
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\ncontent-length: 0\r\nhost: {}\r\naccept: {accept}\r\n\r\n",
+            self.address
+        );
         connection.get_mut().write_all(request.as_bytes())?;
         let reply = read_reply(&mut connection)?;
         if reply.header("connection") != Some("close") {

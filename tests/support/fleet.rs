@@ -14,6 +14,8 @@ pub struct Numbers {
     pub fixed: u16,
     /// The quota is the static slots and these.
     pub dynamic: u16,
+    /// How often other regions are looked at, and how long that may take; seconds.
+    pub probes: (u64, u64),
     pub fleet: &'static str,
     pub epoch: &'static str,
 }
@@ -27,6 +29,7 @@ impl Default for Numbers {
             first_window_ms: 2_000,
             fixed: 1,
             dynamic: 1,
+            probes: (10, 2),
             fleet: "global",
             epoch: "2024-01-01T00:00:00Z",
         }
@@ -48,6 +51,8 @@ impl Numbers {
             ("fleet: global", format!("fleet: {}", self.fleet)),
             ("\"2024-01-01T00:00:00Z\"", format!("\"{}\"", self.epoch)),
             ("session_ms: 6000", format!("session_ms: {}", self.session_ms)),
+            ("interval_seconds: 10", format!("interval_seconds: {}", self.probes.0)),
+            ("timeout_seconds: 2", format!("timeout_seconds: {}", self.probes.1)),
             (" window_ms: 30000", format!(" window_ms: {}", self.window_ms)),
             ("first_window_ms: 5000", format!("first_window_ms: {}", self.first_window_ms)),
             ("{ quota: 8, static: 4, surge: 16 }", format!("{{ quota: {quota}, static: {}, surge: 16 }}", self.fixed)),

@@ -14,6 +14,7 @@ mod drawing;
 mod ensemble;
 mod fleet;
 mod node;
+pub mod peer;
 pub mod program;
 mod proxy;
 pub mod scene;

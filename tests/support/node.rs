@@ -120,6 +120,12 @@ impl Node {
         reply.unwrap_or_else(|error| panic!("{}: {path}: {error}", self.name))
     }
 
+    /// An operator's order.
+    pub fn order(&self, path: &str) -> Reply {
+        let reply = Caller::new(self.ops).post(path);
+        reply.unwrap_or_else(|error| panic!("{}: {path}: {error}", self.name))
+    }
+
     pub fn is_ready(&self) -> bool {
         self.ops("/readyz").status == 200
     }

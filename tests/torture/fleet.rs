@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// What the lease's times are here. Short, so that much happens; long enough that a busy machine keeps its sessions.
 pub const NUMBERS: Numbers = Numbers {
+    probes: (10, 2),
     session_ms: 1_500,
     window_ms: 4_500,
     first_window_ms: 1_500,

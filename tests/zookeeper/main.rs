@@ -37,7 +37,14 @@ fn blueprint() -> Blueprint {
     let Expected { fleet, datacenter, epoch, layout } = expected();
     Blueprint {
         tree: Tree { v: VERSION, fleet, datacenter, epoch, layout, genesis: Guid::random() },
-        admission: Admission { v: VERSION, quota: 12, fixed: 8, surge: 24, surge_until: None, digest: "d1".to_owned() },
+        admission: Admission {
+            v: VERSION,
+            quota: 12,
+            fixed: 8,
+            surge: 24,
+            digest: "d1".to_owned(),
+            ..Admission::default()
+        },
         slots: 32,
         window_ms: 1_000,
         epoch_unix_ms: i64::MAX,

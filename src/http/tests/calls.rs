@@ -149,6 +149,12 @@ async fn health_and_documents() {
         let got = ask(node.address, version, "GET /api/v1/health").await;
         assert_eq!((got.status.as_u16(), got.header("content-type")), (503, "application/health+json"));
         assert_eq!(got.json()["status"], "fail");
+        for (well, status) in [(true, 200), (false, 503)] {
+            node.well.store(well, Relaxed);
+            let got = ask(node.address, version, "GET /api/v1/region/health").await;
+            assert_eq!((got.status.as_u16(), got.header("content-type")), (status, "application/health+json"));
+            assert_eq!((&got.json()["workers"]["needed"], &got.json()["drained"]), (&2.into(), &(!well).into()));
+        }
         assert_eq!(ask(node.address, version, "GET /openapi.json").await.json()["openapi"], "3.1.0");
         assert_eq!(ask(node.address, version, "GET /").await.json()["service"], "meridian");
     }
@@ -157,9 +163,16 @@ async fn health_and_documents() {
 #[tokio::test]
 async fn head_is_get_without_the_body() {
     let node = Node::start().await;
-    for path in
-        ["/", "/openapi.json", "/api/v1/health", "/api/v1/id", "/api/v1/ids?count=7", "/api/v1/ids/5", "/nowhere"]
-    {
+    for path in [
+        "/",
+        "/openapi.json",
+        "/api/v1/health",
+        "/api/v1/region/health",
+        "/api/v1/id",
+        "/api/v1/ids?count=7",
+        "/api/v1/ids/5",
+        "/nowhere",
+    ] {
         for version in [Version::One, Version::Two] {
             let got = ask(node.address, version, &format!("GET {path}")).await;
             let head = ask(node.address, version, &format!("HEAD {path}")).await;
@@ -236,4 +249,26 @@ async fn operations() {
     assert_eq!(get(node.ops, "GET /").await.status, 200);
     assert_eq!(get(node.ops, "POST /metrics").await.header("allow"), "GET, HEAD");
     assert!(get(node.ops, "GET /metric").await.text().contains("did you mean /metrics?"));
+}
+
+#[tokio::test]
+async fn orders_of_an_operator() {
+    let node = Node::start().await;
+    let check = async |call: &str, status: u16, words: &str| {
+        let got = get(node.ops, call).await;
+        assert_eq!(got.status.as_u16(), status, "{call}: {}", got.text());
+        assert!(got.text().contains(words), "{call}: {}", got.text());
+    };
+    check("POST /admin/drain?reason=a%20new%20kernel&by=eve", 200, r#""by":"eve","reason":"a new kernel""#).await;
+    check("POST /admin/drain?reason=alone", 409, "last_healthy_region").await;
+    check("POST /admin/drain?reason=alone&force=true", 200, r#""drained":true"#).await;
+    check("POST /admin/undrain", 200, r#"{"drain":null,"drained":false}"#).await;
+    check("GET /admin/drain?reason=x", 405, "use POST").await;
+    check("POST /admin/drain", 400, "?reason=TEXT").await;
+    check("POST /admin/drain?reason=", 400, "?reason=TEXT").await;
+    check("POST /admin/drain?reason=a&reason=b", 400, "twice").await;
+    check("POST /admin/drain?reason=a&force=perhaps", 400, "true or false").await;
+    check("POST /admin/drain?raeson=a", 400, "unknown key").await;
+    check("POST /admin/undrain?force=true", 400, "takes no query").await;
+    assert_eq!(get(node.address, "POST /admin/drain?reason=x").await.status, 404, "clients give no orders");
 }

@@ -12,12 +12,15 @@ use super::ops::Ops;
 use super::server::{self, Drained, Settings, Site};
 use super::{Api, Parts};
 use crate::clock::Clock;
+use crate::health::region::{RegionReport, Workers};
 use crate::health::report::{Check, Report, Status};
 use crate::id::{Origin, SNOWFLAKE64};
 use crate::issuer::Issuer;
 use crate::lease::grant::Grant;
+use crate::lease::znode::Drain;
 use crate::load::Load;
 use crate::outcomes::Outcomes;
+use crate::peers::{Declined, Order};
 use crate::topology::Limits;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
@@ -74,7 +77,7 @@ impl Node {
         let outcomes = Arc::new(Outcomes::default());
         let metrics = Metrics::new(&mut registry);
         let well = Arc::new(AtomicBool::new(true));
-        let (healthy, ready) = (well.clone(), well.clone());
+        let (healthy, region_healthy, ready) = (well.clone(), well.clone(), well.clone());
         let api = Arc::new(Api::new(Parts {
             issuer: issuer.clone(),
             clock: clock.clone(),
@@ -82,6 +85,7 @@ impl Node {
             outcomes: outcomes.clone(),
             metrics: metrics.clone(),
             health: Arc::new(move || report(healthy.load(Relaxed))),
+            region_health: Arc::new(move || region_report(region_healthy.load(Relaxed))),
             regions: BTreeMap::from([(2, "eu-west".to_owned())]),
             layout: SNOWFLAKE64,
             limits: limits.clone(),
@@ -89,6 +93,7 @@ impl Node {
         let ops = Arc::new(Ops {
             registry: Arc::new(registry),
             metrics: metrics.clone(),
+            operate: Arc::new(|order| Box::pin(async move { operated(order) })),
             ready: Arc::new(move || if ready.load(Relaxed) { Ok(()) } else { Err("no lease".to_owned()) }),
             limits: limits.clone(),
         });
@@ -140,6 +145,21 @@ fn report(well: bool) -> Report {
         datacenter: ORIGIN.datacenter,
         worker: Some(ORIGIN.worker),
         checks: BTreeMap::from([("lease", lease)]),
+    }
+}
+
+fn region_report(well: bool) -> RegionReport {
+    RegionReport { node: report(well), workers: Workers { live: 3, needed: 2, quota: 6 }, drained: !well }
+}
+
+/// Another region is well unless the reason says otherwise.
+fn operated(order: Order) -> Result<Option<Drain>, Declined> {
+    match order {
+        Order::Undrain => Ok(None),
+        Order::Drain { reason, force: false, .. } if reason == "alone" => {
+            Err(Declined::LastHealthy("apac: it says 503".to_owned()))
+        }
+        Order::Drain { by, reason, .. } => Ok(Some(Drain { v: 1, by, reason, since: "now".to_owned() })),
     }
 }
 

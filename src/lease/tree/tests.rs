@@ -14,7 +14,14 @@ pub fn blueprint(slots: u16, quota: u16) -> Blueprint {
     let (fleet, epoch, layout) = ("global".into(), "2024-01-01T00:00:00Z".into(), "snowflake64".into());
     Blueprint {
         tree: Tree { v: 1, fleet, datacenter: 3, epoch, layout, genesis: Guid("genesis".into()) },
-        admission: Admission { v: 1, quota, fixed: 1, surge: 9, surge_until: None, digest: format!("digest{quota}") },
+        admission: Admission {
+            v: 1,
+            quota,
+            fixed: 1,
+            surge: 9,
+            digest: format!("digest{quota}"),
+            ..Admission::default()
+        },
         slots,
         window_ms: 30_000,
         epoch_unix_ms: i64::MAX,

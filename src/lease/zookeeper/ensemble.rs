@@ -21,6 +21,8 @@ pub struct Ensemble {
     chroot: String,
     connection_timeout: Option<Duration>,
     credentials: Option<Credentials>,
+    /// Sessions are opened as the admin.
+    operator: bool,
 }
 
 /// A connect string that cannot be meant.
@@ -47,7 +49,13 @@ impl Ensemble {
         for name in chroot.split('/').skip(1) {
             check_name(name).map_err(invalid)?;
         }
-        Ok(Ensemble { hosts: hosts.to_owned(), chroot: chroot.to_owned(), connection_timeout: None, credentials: None })
+        Ok(Ensemble {
+            hosts: hosts.to_owned(),
+            chroot: chroot.to_owned(),
+            connection_timeout: None,
+            credentials: None,
+            operator: false,
+        })
     }
 
     /// How long a server may be silent before another is tried. Without it, 2/5 of the session time-out; more than 3/5
@@ -62,11 +70,20 @@ impl Ensemble {
         self
     }
 
+    /// Whoever opens sessions from now on is the admin, where there is one.
+    pub fn as_operator(mut self) -> Ensemble {
+        self.operator = true;
+        self
+    }
+
     /// One bounded attempt: every server once, and all of it within the session time-out.
     pub async fn open(&self, expected: &Expected, session_timeout: Duration) -> Result<Session, OpenError> {
         let paths = Paths::new(expected.datacenter);
         let attempt = async {
-            let identity = self.credentials.as_ref().map(|credentials| &credentials.node);
+            let identity = self.credentials.as_ref().map(|credentials| match &credentials.admin {
+                Some(admin) if self.operator => admin,
+                _ => &credentials.node,
+            });
             let connect = format!("{}{}", self.hosts, self.chroot);
             let client = self.connect(&connect, identity, session_timeout).await?;
             let path = format!("{}{}", self.chroot, paths.root());

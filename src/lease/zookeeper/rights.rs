@@ -95,6 +95,11 @@ impl Rights {
         self.list(READ, CREATE | DELETE)
     }
 
+    /// Made by whoever may add to the tree, and so may take it away again.
+    pub fn drain(&self) -> Vec<Acl> {
+        self.list(READ, WRITE)
+    }
+
     pub fn admission(&self) -> Vec<Acl> {
         self.list(READ | WRITE, NONE)
     }
@@ -154,6 +159,7 @@ mod tests {
             let all = [
                 rights.ancestor(),
                 rights.tree(),
+                rights.drain(),
                 rights.admission(),
                 rights.workers(),
                 rights.registration(),

@@ -8,9 +8,9 @@ use super::rights::Rights;
 use super::{decode, encode, failure};
 use crate::lease::coordination::{
     AdmissionRead, Failure, Interest, Link, OwnerRead, Pulse, Refusal, Registered, RegistrationRead, ServerTime,
-    SessionId, SlotRead, Version, View, Write, Written,
+    SessionId, SlotRead, Surge, Survey, Version, View, Write, Written,
 };
-use crate::lease::znode::{Paths, Registration, Tree};
+use crate::lease::znode::{Drain, Paths, Registration, Tree};
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -151,6 +151,58 @@ impl Session {
             view.slots.push(slot_read(paths, slot, record, one_of(&mut read)?)?);
         }
         Ok(view)
+    }
+
+    /// Owners are counted, not read: there is nothing else below a slot.
+    pub async fn survey(&self) -> Result<Survey, Failure> {
+        let paths = &self.shared.paths;
+        let client = self.client()?;
+        let (admission_path, slots_path, drain_path) = (paths.admission(), paths.slots(), paths.drain());
+        let admission = client.get_data(&admission_path);
+        let drain = client.get_data(&drain_path);
+        let slots = client.check_stat(&slots_path);
+        let below = client.count_descendants_number(&slots_path);
+        let (raw, stat) = self.answer(admission).await?;
+        let drain = match self.present(drain).await? {
+            Some((bytes, _)) => Some(decode(&drain_path, "drain", &bytes)?),
+            None => None,
+        };
+        let slots = self.answer(slots).await?.map_or(0, |stat| stat.num_children.max(0) as usize);
+        let below = self.answer(below).await?;
+        let value = decode(&admission_path, "admission", &raw)?;
+        Ok(Survey {
+            admission: AdmissionRead { version: Version(stat.version), value, raw },
+            live: below.saturating_sub(slots).try_into().unwrap_or(u16::MAX),
+            drain,
+        })
+    }
+
+    pub async fn set_drain(&self, drain: Option<&Drain>) -> Result<(), Failure> {
+        let path = self.shared.paths.drain();
+        let client = self.client()?;
+        let Some(drain) = drain else {
+            return self.present(client.delete(&path, None)).await.map(|_| ());
+        };
+        let bytes = encode(drain);
+        let list = self.shared.rights.drain();
+        let options = CreateMode::Persistent.with_acls(Acls::new(&list));
+        match self.answer(client.create(&path, &bytes, &options)).await {
+            Ok(_) => Ok(()),
+            // Another reason for the same drain.
+            Err(Failure::Refused(Refusal::NodeExists)) => {
+                self.answer(client.set_data(&path, &bytes, None)).await.map(|_| ())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    pub async fn set_surge(&self, admission: &AdmissionRead, surge: &Surge) -> Result<(), Failure> {
+        let path = self.shared.paths.admission();
+        let mut json: serde_json::Map<String, serde_json::Value> = decode(&path, "admission", &admission.raw)?;
+        json.insert("surge_until".to_owned(), surge.until.as_str().into());
+        json.insert("surge_for".to_owned(), surge.causes.clone().into());
+        let request = self.client()?.set_data(&path, &encode(&json), expected(admission.version)?);
+        self.answer(request).await.map(|_| ())
     }
 
     pub async fn read_slot(&self, slot: u16) -> Result<SlotRead, Failure> {

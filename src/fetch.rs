@@ -1,10 +1,11 @@
-//! One bounded GET, for commands that ask a node how it is.
+//! One GET, for whoever asks a node how it is.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header::{ACCEPT, HOST};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -13,14 +14,29 @@ const BODY_BYTES: usize = 1 << 20;
 
 /// Asks `url` (plain `http://host:port/path`) and waits for the whole answer, at most this long.
 pub async fn fetch(url: &str, within: Duration) -> anyhow::Result<(StatusCode, Bytes)> {
-    tokio::time::timeout(within, ask(url)).await.map_err(|_| anyhow::anyhow!("{url}: no answer within {within:?}"))?
+    let asked = async {
+        let (host, port) = endpoint(url)?;
+        ask(TcpStream::connect((host, port)).await?, url).await
+    };
+    tokio::time::timeout(within, asked).await.map_err(|_| anyhow::anyhow!("{url}: no answer within {within:?}"))?
 }
 
-async fn ask(url: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+/// Asks `url` at this address, whatever its name stands for. The caller bounds it.
+pub async fn fetch_from(address: SocketAddr, url: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+    ask(TcpStream::connect(address).await?, url).await
+}
+
+/// The host and the port of a URL of the one kind that nodes speak.
+pub fn endpoint(url: &str) -> anyhow::Result<(String, u16)> {
+    let uri = url.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("http"));
+    let authority = uri.as_ref().and_then(Uri::authority).filter(|authority| !authority.as_str().contains('@'));
+    let authority = authority.ok_or_else(|| anyhow::anyhow!("{url:?} is no URL of a node; write http://host:port"))?;
+    Ok((authority.host().trim_matches(['[', ']']).to_owned(), authority.port_u16().unwrap_or(80)))
+}
+
+async fn ask(stream: TcpStream, url: &str) -> anyhow::Result<(StatusCode, Bytes)> {
     let uri: Uri = url.parse()?;
     let authority = uri.authority().ok_or_else(|| anyhow::anyhow!("{url}: no host"))?.clone();
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']'); // of an IPv6 address
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let request =

@@ -1,0 +1,85 @@
+//! One look at a peer: its region health, at any of its addresses, within the time GeoDNS gives it.
+
+use crate::fetch;
+use anyhow::Context;
+use hickory_resolver::TokioResolver;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+const PATH: &str = "/api/v1/region/health";
+
+/// More addresses of one region are not asked in one look.
+const ADDRESSES: usize = 16;
+
+/// Where a peer is asked. Its name is resolved again whenever the TTL of its addresses is over; a name that cannot be
+/// resolved keeps those it had.
+pub struct Target {
+    url: String,
+    host: String,
+    port: u16,
+    /// `None`: the host is an address.
+    resolver: Option<TokioResolver>,
+    addresses: Vec<IpAddr>,
+    valid_until: Option<Instant>,
+}
+
+impl Target {
+    /// Of `http://host:port`.
+    pub fn new(url: &str) -> anyhow::Result<Target> {
+        let (host, port) = fetch::endpoint(url)?;
+        let addresses: Vec<IpAddr> = host.parse().into_iter().collect();
+        let resolver = if addresses.is_empty() { Some(resolver()?) } else { None };
+        let url = format!("{}{PATH}", url.trim_end_matches('/'));
+        Ok(Target { url, host, port, resolver, addresses, valid_until: None })
+    }
+
+    /// Whether the region says that it is well; else what it said.
+    pub async fn look(&mut self, within: Duration) -> Result<(), String> {
+        let by = tokio::time::Instant::now() + within;
+        self.resolve(by).await?;
+        let mut asked = JoinSet::new();
+        for address in self.addresses.iter().take(ADDRESSES) {
+            let (url, address) = (self.url.clone(), SocketAddr::new(*address, self.port));
+            asked.spawn(async move { tokio::time::timeout_at(by, fetch::fetch_from(address, &url)).await });
+        }
+        let mut why = format!("{} has no address", self.host);
+        while let Some(answered) = asked.join_next().await {
+            why = match answered {
+                Ok(Ok(Ok((status, _)))) if status.is_success() => return Ok(()),
+                Ok(Ok(Ok((status, _)))) => format!("it says {status}"),
+                Ok(Ok(Err(error))) => format!("{error:#}"),
+                Ok(Err(_)) => format!("no answer within {within:?}"),
+                Err(error) => error.to_string(),
+            };
+        }
+        Err(why)
+    }
+
+    async fn resolve(&mut self, by: tokio::time::Instant) -> Result<(), String> {
+        let Some(resolver) = &self.resolver else { return Ok(()) };
+        if self.valid_until.is_some_and(|until| Instant::now() < until) {
+            return Ok(());
+        }
+        let found = tokio::time::timeout_at(by, resolver.lookup_ip(self.host.as_str())).await;
+        match found {
+            Ok(Ok(found)) => {
+                self.valid_until = Some(found.valid_until());
+                self.addresses = found.iter().collect();
+                Ok(())
+            }
+            _ if !self.addresses.is_empty() => Ok(()),
+            Ok(Err(error)) => Err(format!("{} cannot be resolved: {error}", self.host)),
+            Err(_) => Err(format!("{} is not resolved in time", self.host)),
+        }
+    }
+}
+
+/// The system's name servers, asked anew each time: how long an answer holds, the target itself keeps.
+fn resolver() -> anyhow::Result<TokioResolver> {
+    let mut builder = TokioResolver::builder_tokio().context("the system's DNS settings")?;
+    let options = builder.options_mut();
+    options.timeout = Duration::from_secs(1);
+    options.cache_size = 0;
+    Ok(builder.build()?)
+}
