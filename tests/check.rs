@@ -148,6 +148,32 @@ fn a_fifth_region_is_one_more_entry() {
     assert_eq!(topology.region("africa").expect("it is there").datacenter, 4);
 }
 
+/// A zone of one region: nobody may take over, and the report says what that costs.
+#[test]
+fn what_residency_costs_is_shown() {
+    let shipped = fs::read_to_string(SHIPPED).expect("a readable manifest");
+    let (before, entry) = shipped.split_once("  eu-west:\n").expect("the region");
+    let mut lines: Vec<String> = entry.lines().map(str::to_owned).collect();
+    for line in lines.iter_mut().take_while(|line| !line.is_empty() && line.starts_with("    ")) {
+        for (key, value) in [("spill", "{}"), ("order", "[]"), ("residency", "eu")] {
+            if line.trim_start().starts_with(&format!("{key}:")) {
+                *line = format!("    {key}: {value}");
+            }
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("eu.yaml");
+    fs::write(&file, format!("{before}  eu-west:\n{}\n", lines.join("\n"))).expect("written");
+    let (exit, report) = run(&file.display().to_string(), false);
+    assert_eq!(exit, Exit::Fine, "{report}");
+    assert!(report.contains("20.0% of all load (eu-west) may not leave zone eu: shed"), "{report}");
+    let (_, json) = run(&file.display().to_string(), true);
+    let report: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let kept = &report["kept_home"][0];
+    assert_eq!((&kept["region"], &kept["zone"], &kept["load"]), (&"eu-west".into(), &"eu".into(), &0.2.into()));
+    assert_eq!(report["kept_home"].as_array().map(Vec::len), Some(4), "alone, and with each of the other three");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

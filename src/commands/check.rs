@@ -3,7 +3,7 @@
 use super::Exit;
 use crate::cli::CheckArgs;
 use crate::manifest::Problem;
-use crate::topology::spill::{LoadFactor, Routing, SINGLE_FAILURE_LIMIT};
+use crate::topology::spill::{KeptHome, LoadFactor, Routing, SINGLE_FAILURE_LIMIT};
 use crate::topology::{Inspection, Topology, inspect};
 use anyhow::Context;
 use serde::Serialize;
@@ -29,12 +29,17 @@ struct Report {
     problems: Vec<Problem>,
     /// Empty if the routes between the regions are not readable.
     load_factors: Vec<LoadFactor>,
+    /// What residency costs: load that is shed in a failure, because nobody of its zone lives.
+    kept_home: Vec<KeptHome>,
 }
 
 fn print_json(inspection: Inspection, out: &mut impl Write) -> io::Result<()> {
-    let load_factors = inspection.routing.map(|routing| routing.all_load_factors()).unwrap_or_default();
+    let routing = inspection.routing.as_ref();
+    let load_factors = routing.map(Routing::all_load_factors).unwrap_or_default();
+    let kept_home = |routing: &Routing| routing.failures().iter().flat_map(|down| routing.kept_home(down)).collect();
+    let kept_home = routing.map(kept_home).unwrap_or_default();
     let problems = inspection.problems.into_vec();
-    let report = Report { ok: problems.is_empty(), problems, load_factors };
+    let report = Report { ok: problems.is_empty(), problems, load_factors, kept_home };
     serde_json::to_writer(&mut *out, &report)?;
     writeln!(out)
 }
@@ -102,7 +107,11 @@ fn remark(routing: &Routing, down: &[&str], factors: &[LoadFactor]) -> String {
         (true, 1) => remark += &format!("  above {SINGLE_FAILURE_LIMIT}x: refused"),
         (true, _) => remark += &format!("  above {SINGLE_FAILURE_LIMIT}x: the excess is shed"),
     }
-    let homeless = routing.loads(down).shed * 100.0;
+    let mut homeless = routing.loads(down).shed * 100.0;
+    for KeptHome { region, zone, load, .. } in routing.kept_home(down) {
+        homeless -= load * 100.0;
+        remark += &format!("  {:.1}% of all load ({region}) may not leave zone {zone}: shed", load * 100.0);
+    }
     if homeless > 0.05 {
         remark += &format!("  {homeless:.1}% of all load has nowhere to go: shed");
     }

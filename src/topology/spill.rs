@@ -38,6 +38,16 @@ pub struct Loads<'a> {
     pub shed: f64,
 }
 
+/// Load that is shed only because it must not leave its residency zone: what residency costs in a failure.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KeptHome {
+    pub down: Vec<String>,
+    pub region: String,
+    pub zone: String,
+    /// As a fraction of the whole fleet's load.
+    pub load: f64,
+}
+
 /// How much a living region carries, as a multiple of its normal load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LoadFactor {
@@ -125,6 +135,19 @@ impl Routing {
             factor: rounded(load * whole / route.traffic),
         };
         living.map(factor).collect()
+    }
+
+    /// What of the dead regions' load is shed while somebody lives, but nobody of its zone.
+    pub fn kept_home(&self, down: &[&str]) -> Vec<KeptHome> {
+        let whole: f64 = self.routes.iter().map(|route| route.traffic).sum();
+        let anybody = self.routes.iter().any(|route| !down.contains(&route.region.as_str()));
+        let homeless = |route: &&Route| anybody && self.destinations(&route.region, down).is_empty();
+        let kept = |route: &Route| {
+            let zone = route.residency.clone()?;
+            let down = down.iter().map(|region| (*region).to_owned()).collect();
+            Some(KeptHome { down, region: route.region.clone(), zone, load: rounded(route.traffic / whole) })
+        };
+        self.routes.iter().filter(homeless).filter_map(kept).collect()
     }
 
     /// Every failure of one region, then every failure of two.
@@ -243,6 +266,10 @@ mod tests {
         routing.routes[2].residency = Some("eu".to_owned());
         assert_eq!(routing.destinations("eu-west", &["eu-west"]), []);
         assert_eq!(routing.loads(&["eu-west"]).shed, 0.2);
+        let [kept] = &routing.kept_home(&["eu-west"])[..] else { panic!("one region has a zone") };
+        assert_eq!((kept.region.as_str(), kept.zone.as_str(), kept.load), ("eu-west", "eu", 0.2));
+        assert_eq!(routing.kept_home(&["us-east"]), []);
+        assert_eq!(routing.kept_home(&["us-east", "us-west", "eu-west", "apac"]), [], "nobody could take it anyway");
         assert_eq!(routing.destinations("us-east", &["us-east"]).len(), 2, "others may still come in");
     }
 
