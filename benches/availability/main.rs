@@ -12,6 +12,7 @@ mod clocks;
 mod disk;
 mod nodes;
 mod outages;
+mod overload;
 mod paced;
 mod page;
 mod region;
@@ -28,7 +29,7 @@ struct Scenario {
     runs: usize,
 }
 
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "zookeeper-down",
         what: "All three ZooKeeper servers are killed for longer than a whole window, under two nodes that hold slots; \
@@ -71,6 +72,20 @@ const SCENARIOS: [Scenario; 7] = [
                it, ten a request. A stall is a request that the node itself made wait for the clock, as its metrics \
                say; what the clients see has this machine's noise in it, before the step as well.",
         run: clocks::step_back,
+        runs: 3,
+    },
+    Scenario {
+        name: "overload-format",
+        what: "Two and three times the ids that the format has for one worker are asked of it: 400 connections, 20,000 ids a \
+               request as ranges, each asked when it is due, whatever was answered before.",
+        run: overload::format,
+        runs: 3,
+    },
+    Scenario {
+        name: "overload-in-flight",
+        what: "Two and three times as many connections as requests may be in flight (1,024), each asking for 4,000 ids \
+               as ranges, again at once, whatever was answered before.",
+        run: overload::in_flight,
         runs: 3,
     },
     Scenario {

@@ -13,6 +13,7 @@ mod claims;
 mod clocks;
 mod disk;
 mod outages;
+mod overload;
 mod peers;
 mod quota;
 mod region;

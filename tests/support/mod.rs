@@ -13,6 +13,7 @@ mod disk;
 mod drawing;
 mod ensemble;
 mod fleet;
+pub mod flood;
 mod node;
 pub mod peer;
 pub mod program;

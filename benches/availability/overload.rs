@@ -1,0 +1,58 @@
+//! More is asked of a node than it has.
+
+use crate::page::{Findings, Promise};
+use crate::region::{Region, leave};
+use crate::support::block_until;
+use crate::support::flood::{Flood, Flooded};
+use std::time::Duration;
+
+/// Ids a second that a worker of the format has.
+const WORKER: f64 = 4_096_000.0;
+const COUNT: u32 = 20_000;
+
+fn pour(region: &mut Region, flood: Flood) -> Flooded {
+    let node = region.holders(1).pop().expect("one");
+    block_until("the region to be seen", || (node.get("/api/v1/region/health").status == 200).then_some(()));
+    let flooded = flood.pour(&node);
+    leave(vec![node]);
+    flooded
+}
+
+fn tell(findings: &mut Findings, [twice, thrice]: [Flooded; 2]) {
+    let lost = (1.0 - thrice.goodput() / twice.goodput()) * 100.0;
+    findings.add("goodput lost at 3x against 2x", Promise::Most(5.0), " %", lost);
+    for (flooded, [served, shed]) in [
+        (&twice, ["requests served at 2x", "requests shed at 2x"]),
+        (&thrice, ["requests served at 3x", "requests shed at 3x"]),
+    ] {
+        findings.add(served, Promise::None, "", flooded.served as f64);
+        findings.add(shed, Promise::None, "", flooded.shed as f64);
+    }
+    for flooded in [twice, thrice] {
+        findings.zero("refusals that are not 429 or 503 `shed` with Retry-After", flooded.wrong.len());
+        findings.zero("looks at /api/v1/health and /api/v1/region/health that were no 200", flooded.unwell.len());
+        findings.add("looks at health", Promise::None, "", flooded.looks as f64);
+    }
+}
+
+pub fn format(region: &mut Region, findings: &mut Findings) {
+    let flood = |times: f64| Flood {
+        connections: 400,
+        rate: Some(times * WORKER / f64::from(COUNT)),
+        count: COUNT,
+        lasts: Duration::from_secs(10),
+    };
+    let floods = [2.0, 3.0].map(|times| pour(region, flood(times)));
+    let share = floods[1].goodput() / WORKER * 100.0;
+    findings.add("goodput at 3x, of the format's 4,096,000 ids/s", Promise::None, " %", share);
+    tell(findings, floods);
+}
+
+pub fn in_flight(region: &mut Region, findings: &mut Findings) {
+    // All of them wait for the clock at once: 1,024 may.
+    let flood = |connections| Flood { connections, rate: None, count: 4_000, lasts: Duration::from_secs(10) };
+    let floods = [2_048, 3_072].map(|connections| pour(region, flood(connections)));
+    let share = floods[1].goodput() / WORKER * 100.0;
+    findings.add("goodput at 3x, of the format's 4,096,000 ids/s", Promise::None, " %", share);
+    tell(findings, floods);
+}
