@@ -30,7 +30,7 @@ pub use drawing::{Drawing, Drawn, Refused, assert_unique, ranges_of};
 pub use ensemble::{Ensemble, Settings, own_address, spawn_for_life};
 pub use fleet::{EPOCH_UNIX_MS, Numbers};
 pub use node::{Launch, Node, meridian};
-pub use proxy::{Proxy, Way};
+pub use proxy::{Proxy, Way, drop_syns};
 
 use std::time::{Duration, Instant};
 

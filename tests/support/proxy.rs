@@ -5,12 +5,16 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 const MAX_CONNECTIONS: usize = 64;
 const CONNECT_BOUND: Duration = Duration::from_secs(2);
+
+/// On loopback a connection that is not made by then is not made: its SYN was dropped.
+const DROPPED_AFTER: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -23,6 +27,7 @@ pub enum Way {
 
 pub struct Proxy {
     address: SocketAddr,
+    listener: Arc<TcpListener>,
     wire: Arc<Mutex<Wire>>,
     acceptor: Option<JoinHandle<()>>,
 }
@@ -35,6 +40,10 @@ struct Wire {
     /// The next request with these bytes in it goes through, and no answer comes back.
     last_words: Option<Vec<u8>>,
     closed: bool,
+    /// Nobody is accepted any more.
+    deaf: bool,
+    /// Connections that nobody serves.
+    unserved: Vec<TcpStream>,
     connections: Vec<Connection>,
     /// Bytes swallowed, by way: answers, requests.
     swallowed: [usize; 2],
@@ -62,12 +71,12 @@ impl Proxy {
     pub fn to(upstream: SocketAddr) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound port");
-        let wire = Arc::new(Mutex::new(Wire::default()));
+        let (listener, wire) = (Arc::new(listener), Arc::new(Mutex::new(Wire::default())));
         let acceptor = std::thread::spawn({
-            let wire = wire.clone();
+            let (listener, wire) = (listener.clone(), wire.clone());
             move || accept(&listener, upstream, &wire)
         });
-        Proxy { address, wire, acceptor: Some(acceptor) }
+        Proxy { address, listener, wire, acceptor: Some(acceptor) }
     }
 
     pub fn connect_string(&self) -> String {
@@ -81,6 +90,24 @@ impl Proxy {
     /// From now on swallows what goes this way, of all connections, also of new ones.
     pub fn cut(&self, way: Way) {
         self.wire.lock().expect("no panic under it").cut = Some(way);
+    }
+
+    /// From now on swallows everything, and drops the SYNs of new connections. There is no way back.
+    pub fn become_black_hole(&mut self) {
+        {
+            let mut wire = self.wire.lock().expect("no panic under it");
+            (wire.cut, wire.deaf) = (Some(Way::Both), true);
+        }
+        self.end_acceptor();
+        let queue = drop_syns(&self.listener);
+        self.wire.lock().expect("no panic under it").unserved.extend(queue);
+    }
+
+    /// It looks at what it is told whenever somebody connects.
+    fn end_acceptor(&mut self) {
+        let Some(acceptor) = self.acceptor.take() else { return };
+        let _ = TcpStream::connect_timeout(&self.address, CONNECT_BOUND);
+        let _ = acceptor.join();
     }
 
     /// From now on everything takes this much longer, each way. Zero: as fast as it can again.
@@ -131,11 +158,7 @@ impl Drop for Proxy {
             wire.closed = true;
             wire.connections.drain(..).for_each(|connection| connection.close());
         }
-        // Wakes the acceptor, which then sees that it is over.
-        let _ = TcpStream::connect_timeout(&self.address, CONNECT_BOUND);
-        if let Some(acceptor) = self.acceptor.take() {
-            let _ = acceptor.join();
-        }
+        self.end_acceptor();
         let pumps = std::mem::take(&mut self.wire.lock().expect("no panic under it").pumps);
         for pump in pumps {
             let _ = pump.join();
@@ -143,10 +166,31 @@ impl Drop for Proxy {
     }
 }
 
+/// From now on this listener's SYNs are dropped: its queue is full, and nobody empties it while the answer is held.
+pub fn drop_syns(listener: &TcpListener) -> Vec<TcpStream> {
+    // SAFETY: a plain system call on a descriptor that is open.
+    let outcome = unsafe { libc::listen(listener.as_raw_fd(), 0) };
+    assert_eq!(outcome, 0, "{}", std::io::Error::last_os_error());
+    let address = listener.local_addr().expect("a bound port");
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, DROPPED_AFTER) {
+        queue.push(stream);
+        assert!(queue.len() < 1_000, "the queue does not fill");
+    }
+    queue
+}
+
 fn accept(listener: &TcpListener, upstream: SocketAddr, wire: &Arc<Mutex<Wire>>) {
     for client in listener.incoming() {
-        if wire.lock().expect("no panic under it").closed {
-            return;
+        {
+            let mut wire = wire.lock().expect("no panic under it");
+            if wire.closed {
+                return;
+            }
+            if wire.deaf {
+                wire.unserved.extend(client);
+                return;
+            }
         }
         // No server: the client is hung up on, as if it had been refused.
         let (Ok(client), Ok(server)) = (client, TcpStream::connect_timeout(&upstream, CONNECT_BOUND)) else {
