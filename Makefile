@@ -21,6 +21,7 @@ lint: ## formatting and clippy, warnings are errors
 
 unit: ## unit, property and snapshot tests, loom
 	cargo test --lib --bins --test architecture --test check --test loom
+	cargo test --doc
 
 models: ## the lease's models: the protocol holds, every broken variant is caught
 	cargo test --release --test lease_model -- --nocapture
@@ -36,7 +37,7 @@ broken: ## leases broken on purpose: simulation and torture must find a duplicat
 	cargo test --features broken --test torture -- --flaw all --seed 18
 
 integration: ## the real thing against real ZooKeeper (installed by `make install`)
-	cargo test --test file_lease --test zookeeper --test node --test up --test cli --test load
+	cargo test --test file_lease --test zookeeper --test node --test up --test cli --test load --test client
 
 geodns: ## generated files in real gdnsd and PowerDNS, every failure against the rule
 	cargo test --test geodns

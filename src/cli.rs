@@ -3,11 +3,13 @@
 
 mod dns;
 mod drain;
+mod get;
 mod load;
 mod render;
 
 pub use dns::DnsArgs;
 pub use drain::{DrainArgs, UndrainArgs};
+pub use get::GetArgs;
 pub use load::{Form, LoadArgs};
 pub use render::{GdnsdArgs, OutputArgs, PolicyArg, PowerdnsArgs, RenderArgs, Route53Args, ServerArgs, Target};
 
@@ -73,6 +75,7 @@ impl Cli {
             | Command::Undrain(_)
             | Command::Check(_)
             | Command::Decode(_)
+            | Command::Get(_)
             | Command::Load(_)
             | Command::Render(_)
             | Command::Dns(_)
@@ -105,6 +108,7 @@ pub enum Command {
     Undrain(UndrainArgs),
     Check(CheckArgs),
     Decode(DecodeArgs),
+    Get(GetArgs),
     Load(LoadArgs),
     Render(RenderArgs),
     Dns(DnsArgs),
@@ -122,6 +126,7 @@ impl Command {
             Command::Up(_)
             | Command::Check(_)
             | Command::Decode(_)
+            | Command::Get(_)
             | Command::Load(_)
             | Command::Render(_)
             | Command::Dns(_)

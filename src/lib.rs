@@ -28,7 +28,8 @@ pub mod render;
 // Layer 3: made from the lease.
 pub mod generator;
 pub mod health;
-// Layer 4: the one door to ids, and the other regions.
+// Layer 4: the door to ids, of a node and of its clients; the other regions.
+pub mod client;
 pub mod issuer;
 pub mod peers;
 // Layer 5: the wire; what clients are answered.

@@ -1,4 +1,4 @@
-//! The grant under every interleaving loom can find. The files checked are the service's own, compiled here against
+//! The grant, and the span of a client, under every interleaving loom can find. The files checked are the service's own, compiled here against
 //! loom's atomics (`mod atomic` below stands where `src/atomic.rs` stands in the library). It has a `main` of its own
 //! because the unit tests that come along with those files need std's atomics, and run in the library.
 
@@ -18,13 +18,16 @@ pub mod grant;
 mod id;
 #[path = "../src/clock/now.rs"]
 pub mod now;
+#[path = "../src/client/span.rs"]
+mod span;
 mod lease {
     pub use crate::grant;
 }
 
 use grant::{Grant, Spent, Ticks};
-use id::{Layout, Millis, Origin, Tick};
+use id::{IdRange, Layout, Millis, Origin, Tick};
 use loom::thread;
+use span::Span;
 use std::sync::Arc;
 
 /// Four ids a millisecond, so that the sequence overflows at once.
@@ -102,11 +105,39 @@ fn a_ceiling_raised_meanwhile_gives_no_tick_twice() {
     });
 }
 
+fn spans_exchanged_meanwhile_give_each_id_once() {
+    let mut model = bounded();
+    model.preemption_bound = Some(2); // three would take half a minute
+    model.check(|| {
+        let span = Arc::new(Span::empty());
+        let exchange = |first, count| span.exchange(IdRange { first, count }, 9, 0, 0);
+        exchange(10, 2);
+        let takers: Vec<_> = (1..3)
+            .map(|most| {
+                let span = span.clone();
+                thread::spawn(move || span.take(most, 0))
+            })
+            .collect();
+        // Twice, so that the first cell is written again.
+        let mut lost = span.seal();
+        exchange(20, 1);
+        lost += span.seal();
+        exchange(30, 2);
+        let taken = takers.into_iter().filter_map(|taker| taker.join().unwrap());
+        let mut ids: Vec<u64> = taken.flat_map(|(range, _)| range.ids()).collect();
+        ids.sort_unstable();
+        assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "given twice: {ids:?}");
+        assert!(ids.iter().all(|id| [10, 11, 20, 30, 31].contains(id)), "never laid in: {ids:?}");
+        assert_eq!(ids.len() as u64 + lost + span.left().0, 5, "{ids:?}");
+    });
+}
+
 fn main() {
     let checks: &[(&str, fn())] = &[
         ("three_threads_never_share_a_tick", three_threads_never_share_a_tick),
         ("nobody_gets_a_tick_at_or_above_the_mark", nobody_gets_a_tick_at_or_above_the_mark),
         ("a_ceiling_raised_meanwhile_gives_no_tick_twice", a_ceiling_raised_meanwhile_gives_no_tick_twice),
+        ("spans_exchanged_meanwhile_give_each_id_once", spans_exchanged_meanwhile_give_each_id_once),
         ("two_words_give_duplicates", two_words_give_duplicates),
     ];
     for (name, check) in checks {

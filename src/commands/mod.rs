@@ -8,6 +8,7 @@ pub mod decode;
 pub mod dns;
 pub mod drain;
 pub mod fleet;
+pub mod get;
 pub mod init;
 pub mod load;
 pub mod render;

@@ -7,8 +7,6 @@ mod answer;
 mod api;
 mod body;
 mod digits;
-mod draw;
-mod harvest;
 mod metrics;
 mod openapi;
 pub mod ops;
@@ -23,7 +21,6 @@ mod socket;
 mod tests;
 
 pub use api::{Api, Judge, Parts, RegionJudge};
-pub use draw::{Form, Line, Miss, Source};
 pub use metrics::Metrics;
 pub use ops::{Operate, Ops, Ready};
 pub use problem::{Code, Problem};

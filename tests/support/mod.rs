@@ -12,6 +12,7 @@ mod clock;
 mod disk;
 mod drawing;
 mod ensemble;
+pub mod failover;
 mod fleet;
 pub mod flood;
 mod node;

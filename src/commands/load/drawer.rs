@@ -1,7 +1,7 @@
 //! One connection's life: connect, wait for its turn, draw, look at the order, hand over; after a failure, pause.
 
 use super::pace::Pace;
-use crate::http::{Form, Line, Miss, Source};
+use crate::client::{Form, Line, Miss, Source};
 use crate::id::{IdRange, Layout, Origin};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::drawer::Batch;
 use crate::census::{Census, Tally};
-use crate::http::Miss;
+use crate::client::Miss;
 use crate::id::{Layout, Origin};
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, BTreeSet};

@@ -10,7 +10,7 @@ mod report;
 use super::{Exit, Failed, fleet};
 use crate::census::{Bounds, Census};
 use crate::cli::{self, LoadArgs, ManifestArg};
-use crate::http::{Form, Source};
+use crate::client::{Form, Source};
 use crate::id::{Layout, SNOWFLAKE64};
 use crate::shutdown::Signals;
 use crate::topology::Topology;

@@ -3,8 +3,8 @@
 use super::super::{Exit, table};
 use super::ledger::Books;
 use crate::cli::LoadArgs;
+use crate::client::Source;
 use crate::clock;
-use crate::http::Source;
 use crate::id::Layout;
 use crate::topology::Topology;
 use serde::Serialize;

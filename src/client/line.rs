@@ -2,6 +2,7 @@
 //!
 //! Whatever the other side does ends in ids or in a [`Miss`] with a short stable name, within the time given.
 
+use super::ejection::Outcome;
 use super::harvest;
 use crate::id::{IdRange, Layout};
 use anyhow::{Context, ensure};
@@ -16,7 +17,8 @@ use serde::Deserialize;
 use std::borrow::Cow;
 use std::error::Error;
 use std::future::{Future, poll_fn};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -30,6 +32,9 @@ const ID_BYTES: usize = 64;
 
 /// The most of a foreign error code that is kept.
 const CODE_BYTES: usize = 40;
+
+/// How long an endpoint is left alone that says it is busy, and not for how long.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// Which call draws, and how its ids are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +54,8 @@ pub enum Form {
 pub struct Source {
     /// As given.
     pub url: String,
-    host: String,
-    port: u16,
+    pub(super) host: String,
+    pub(super) port: u16,
     authority: String,
     prefix: String,
 }
@@ -61,7 +66,7 @@ impl Source {
         ensure!(uri.scheme_str() == Some("http"), "{url:?}: write http://host:port, nodes speak plain HTTP");
         let authority = uri.authority().with_context(|| format!("{url:?} names no host"))?;
         ensure!(!authority.as_str().contains('@'), "{url:?}: a user has no meaning here");
-        ensure!(uri.query().is_none(), "{url:?}: leave the query away, it is made from --count");
+        ensure!(uri.query().is_none(), "{url:?}: leave the query away, it is made from the count");
         Ok(Source {
             url: url.to_owned(),
             host: authority.host().trim_matches(['[', ']']).to_owned(),
@@ -94,6 +99,28 @@ impl Miss {
 
     fn timeout(kind: &'static str) -> Miss {
         Miss::broken(kind, "no answer in time")
+    }
+
+    /// Nothing was asked.
+    pub(super) fn local(detail: &str) -> Miss {
+        Miss { broken: false, ..Miss::broken("local", detail) }
+    }
+
+    /// The connection ended under the request.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(&*self.kind, "connection_closed" | "connection_reset")
+    }
+
+    /// What it says of an endpoint, if anything. `spoke`: others heard from it meanwhile, so that a request that was not
+    /// answered in time was slow, and no sign of a hang.
+    pub(super) fn outcome(&self, spoke: bool) -> Option<Outcome> {
+        Some(match &*self.kind {
+            "local" => return None,
+            "shed" | "ahead_of_clock" | "http_429" => Outcome::Busy(self.retry_after.unwrap_or(BUSY)),
+            "connection_refused" | "connect_timeout" | "unreachable" => Outcome::Hard,
+            "timeout" if !spoke => Outcome::Hard,
+            _ => Outcome::Soft(self.retry_after),
+        })
     }
 }
 
@@ -137,9 +164,22 @@ impl Driver {
 }
 
 impl Line {
+    /// Connects to whatever the system's resolver gives for the name.
     pub async fn connect(source: &Source, until: Instant) -> Result<Line, Miss> {
-        let address = (source.host.as_str(), source.port);
-        let stream = timeout_at(until, TcpStream::connect(address)).await;
+        Line::open(TcpStream::connect((source.host.as_str(), source.port)), source, until).await
+    }
+
+    /// Connects to one of the addresses the name stands for.
+    pub async fn connect_to(address: SocketAddr, source: &Source, until: Instant) -> Result<Line, Miss> {
+        Line::open(TcpStream::connect(address), source, until).await
+    }
+
+    async fn open(
+        stream: impl Future<Output = io::Result<TcpStream>>,
+        source: &Source,
+        until: Instant,
+    ) -> Result<Line, Miss> {
+        let stream = timeout_at(until, stream).await;
         let stream = stream.map_err(|_| Miss::timeout("connect_timeout"))?;
         let stream = stream.map_err(|error| Miss::broken(kind_of(&error), error))?;
         let _ = stream.set_nodelay(true); // only a matter of speed
@@ -268,7 +308,7 @@ mod tests {
         check("https://127.0.0.1:8080", Err("plain HTTP"));
         check("127.0.0.1:8080", Err("write http://host:port"));
         check("/only/a/path", Err("write http://host:port"));
-        check("http://a:1/?count=5", Err("--count"));
+        check("http://a:1/?count=5", Err("query"));
         check("http://me@a:1", Err("user"));
         check("", Err("no URL"));
     }

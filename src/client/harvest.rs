@@ -1,7 +1,7 @@
 //! Ids out of an answer's body, as ranges in the order in which they came. Nothing of an answer that is wrong in any
 //! part is taken.
 
-use super::draw::Form;
+use super::line::Form;
 use crate::id::{IdRange, Layout};
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
