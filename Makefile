@@ -1,7 +1,7 @@
 # The commands of this project. CI runs only these (through scripts/test).
 
 .PHONY: help build up check lint unit models models-long simulation integration geodns torture torture-long broken workers \
-	workers-full bench availability install test
+	workers-full bench availability failover install test
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ bench: ## start, readiness, memory and large requests, measured into docs/result
 
 availability: ## what outages, kills, rolls, clocks and a full disk cost, measured into docs/results
 	cargo bench --bench availability
+
+failover: ## regions crash, hang and vanish under the regional client; what an id costs; measured into docs/results
+	cargo bench --bench client
 
 install: ## install what the tests need (apt)
 	scripts/install
