@@ -1,8 +1,7 @@
-//! The only place that knows DNS: a name's addresses, asked for again whenever their TTL is over.
+//! Names of regions: their addresses, asked for again whenever their TTL is over. The only place that makes a resolver.
 
 use super::line::Source;
 use super::roster::{Roster, pause};
-use super::settings::Settings;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -21,8 +20,8 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Asks these servers, or those of the system.
-pub fn resolver(settings: &Settings) -> Result<TokioResolver, String> {
-    let mut builder = match settings.nameservers.as_slice() {
+pub fn resolver(nameservers: &[SocketAddr]) -> Result<TokioResolver, String> {
+    let mut builder = match nameservers {
         [] => TokioResolver::builder_tokio().map_err(|error| format!("the system's DNS settings: {error}"))?,
         servers => {
             let server = |server: &SocketAddr| {

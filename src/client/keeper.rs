@@ -141,7 +141,7 @@ fn follow_names(shared: &Arc<Shared>, regions: &Regions, names: &mut JoinSet<()>
             if site.source.host.parse::<IpAddr>().is_ok() {
                 continue;
             }
-            let resolver = resolver.get_or_insert_with(|| dns::resolver(&shared.settings).map(Arc::new));
+            let resolver = resolver.get_or_insert_with(|| dns::resolver(&shared.settings.nameservers).map(Arc::new));
             match resolver {
                 Ok(resolver) => {
                     let (resolver, roster) = (resolver.clone(), shared.roster.clone());

@@ -31,7 +31,7 @@
 
 mod budget;
 mod counters;
-mod dns;
+pub(crate) mod dns;
 mod draw;
 mod ejection;
 mod error;

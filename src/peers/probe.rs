@@ -1,13 +1,12 @@
 //! One look at a peer: its region health, at any of its addresses, within the time GeoDNS gives it.
 
+use crate::client::dns;
 use crate::fetch;
-use anyhow::Context;
+use crate::render::HEALTH_PATH;
 use hickory_resolver::TokioResolver;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
-
-const PATH: &str = "/api/v1/region/health";
 
 /// More addresses of one region are not asked in one look.
 const ADDRESSES: usize = 16;
@@ -29,8 +28,8 @@ impl Target {
     pub fn new(url: &str) -> anyhow::Result<Target> {
         let (host, port) = fetch::endpoint(url)?;
         let addresses: Vec<IpAddr> = host.parse().into_iter().collect();
-        let resolver = if addresses.is_empty() { Some(resolver()?) } else { None };
-        let url = format!("{}{PATH}", url.trim_end_matches('/'));
+        let resolver = if addresses.is_empty() { Some(dns::resolver(&[]).map_err(anyhow::Error::msg)?) } else { None };
+        let url = format!("{}{HEALTH_PATH}", url.trim_end_matches('/'));
         Ok(Target { url, host, port, resolver, addresses, valid_until: None })
     }
 
@@ -73,13 +72,4 @@ impl Target {
             Err(_) => Err(format!("{} is not resolved in time", self.host)),
         }
     }
-}
-
-/// The system's name servers, asked anew each time: how long an answer holds, the target itself keeps.
-fn resolver() -> anyhow::Result<TokioResolver> {
-    let mut builder = TokioResolver::builder_tokio().context("the system's DNS settings")?;
-    let options = builder.options_mut();
-    options.timeout = Duration::from_secs(1);
-    options.cache_size = 0;
-    Ok(builder.build()?)
 }

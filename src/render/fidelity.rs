@@ -22,12 +22,13 @@ pub enum Aspect {
     HealthyThreshold,
     ProbeVerdict,
     FirstAnswers,
+    Rejoin,
     Ttl,
     Endpoints,
 }
 
 impl Aspect {
-    pub const ALL: [Aspect; 15] = [
+    pub const ALL: [Aspect; 16] = [
         Aspect::Nearest,
         Aspect::OtherClients,
         Aspect::Spill,
@@ -41,6 +42,7 @@ impl Aspect {
         Aspect::HealthyThreshold,
         Aspect::ProbeVerdict,
         Aspect::FirstAnswers,
+        Aspect::Rejoin,
         Aspect::Ttl,
         Aspect::Endpoints,
     ];
@@ -60,6 +62,7 @@ impl Aspect {
             Aspect::HealthyThreshold => "healthy_threshold",
             Aspect::ProbeVerdict => "verdict of a probe",
             Aspect::FirstAnswers => "after a start",
+            Aspect::Rejoin => "rejoin",
             Aspect::Ttl => "ttl",
             Aspect::Endpoints => "endpoints",
         }

@@ -91,6 +91,11 @@ impl<'a> Layout<'a> {
             ));
         }
         findings.push(Finding::changed(
+            Aspect::Rejoin,
+            "a region that comes back takes its load over bit by bit",
+            "answered to all its clients at once; they come as their answers expire, within the TTL",
+        ));
+        findings.push(Finding::changed(
             Aspect::OtherClients,
             "nothing is said of clients outside all networks",
             format!("answered as clients of {}, the first region", self.topology.regions[0].name),
