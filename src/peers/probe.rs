@@ -17,8 +17,8 @@ pub struct Target {
     url: String,
     host: String,
     port: u16,
-    /// `None`: the host is an address.
-    resolver: Option<TokioResolver>,
+    /// `None`: the host is an address. A host without DNS settings serves all the same; it does not see its peers.
+    resolver: Option<Result<TokioResolver, String>>,
     addresses: Vec<IpAddr>,
     valid_until: Option<Instant>,
 }
@@ -28,7 +28,7 @@ impl Target {
     pub fn new(url: &str) -> anyhow::Result<Target> {
         let (host, port) = fetch::endpoint(url)?;
         let addresses: Vec<IpAddr> = host.parse().into_iter().collect();
-        let resolver = if addresses.is_empty() { Some(dns::resolver(&[]).map_err(anyhow::Error::msg)?) } else { None };
+        let resolver = addresses.is_empty().then(|| dns::resolver(&[]));
         let url = format!("{}{HEALTH_PATH}", url.trim_end_matches('/'));
         Ok(Target { url, host, port, resolver, addresses, valid_until: None })
     }
@@ -56,7 +56,10 @@ impl Target {
     }
 
     async fn resolve(&mut self, by: tokio::time::Instant) -> Result<(), String> {
-        let Some(resolver) = &self.resolver else { return Ok(()) };
+        let resolver = match &self.resolver {
+            None => return Ok(()),
+            Some(resolver) => resolver.as_ref().map_err(String::clone)?,
+        };
         if self.valid_until.is_some_and(|until| Instant::now() < until) {
             return Ok(());
         }
