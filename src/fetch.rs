@@ -9,6 +9,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
+/// What a region is asked for, by whoever wants to know whether it is well.
+pub const HEALTH_PATH: &str = "/api/v1/region/health";
+
 /// More than any of our answers to such a question.
 const BODY_BYTES: usize = 1 << 20;
 

@@ -31,7 +31,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 /// How long giving the slot back may take before the process leaves without: the ceiling bounds what is lost.
@@ -98,6 +98,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     let (stopping, stopping_seen) = watch::channel(false);
     let (installed, grants) = watch::channel(None);
     let (surveyed, known) = watch::channel(None);
+    let survey_again = Arc::new(Notify::new());
     let limits = health::limits(&topology.health, off);
     warn_of_clock(&limits);
     let health = Arc::new(Health::new(
@@ -116,7 +117,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     ));
     let peers = Arc::new(Peers::new(
         (region.name.clone(), topology.routing()),
-        (lease.session.clone(), lease.status.clone()),
+        (lease.session.clone(), lease.status.clone(), survey_again.clone()),
         args.region_hold_seconds,
         &mut registry,
     ));
@@ -150,7 +151,8 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
 
     let mut background = JoinSet::new();
     background.spawn(clock::follow(clock));
-    background.spawn(survey::run(lease.session.clone(), lease.grants.clone(), surveyed, clock::boot_us));
+    let (session, grants) = (lease.session.clone(), lease.grants.clone());
+    background.spawn(survey::run(session, grants, survey_again, surveyed, clock::boot_us));
     background.spawn(install(lease, issuer, installed));
     background.spawn(tick(health));
     for (name, target) in targets {
@@ -364,7 +366,10 @@ async fn tick(health: Arc<Health>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        every.tick().await;
+        tokio::select! {
+            _ = every.tick() => {}
+            () = health.changed() => {}
+        }
         health.tick();
     }
 }

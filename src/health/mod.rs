@@ -119,6 +119,11 @@ impl Health {
         }
     }
 
+    /// Waits until something new is known of the region.
+    pub async fn changed(&self) {
+        self.view.changed().await;
+    }
+
     /// Looks once for the metrics and for the way back, which counts looks; called every second.
     pub fn tick(&self) {
         let report = self.report();

@@ -120,13 +120,13 @@ pub fn judge(facts: &Facts) -> RegionReport {
     RegionReport { node, workers, drained }
 }
 
-/// Stands among the checks while everything else holds, but the region has not been out for long enough.
-pub fn holding(left_ms: u64) -> Check {
+/// How long the region stays out yet, at least. It decides alone while everything else is well again.
+pub fn hold(left_ms: u64, holding: bool) -> Check {
     Check {
         observed: json!(left_ms),
         limit: json!(0),
-        status: Status::Fail,
-        detail: Some("the region is well again; it comes back when the hold is over".to_owned()),
+        status: if holding { Status::Fail } else { Status::Pass },
+        detail: holding.then(|| "the region is well again; it comes back when the hold is over".to_owned()),
     }
 }
 
@@ -153,6 +153,11 @@ impl Hold {
         Hold { was_well: true, down_since_ms: Some(since_ms), ..Hold::new(hold_ms) }
     }
 
+    /// Whether it is out, as of the last look.
+    pub fn is_out(&self) -> bool {
+        self.down_since_ms.is_some()
+    }
+
     /// Folds one look in. `Err`: out, and for how long yet at least (milliseconds).
     pub fn look(&mut self, at_ms: u64, good: bool) -> Result<(), u64> {
         if !good {
@@ -172,7 +177,8 @@ impl Hold {
         Ok(())
     }
 
-    fn left_ms(&self, at_ms: u64) -> u64 {
+    /// How long it stays out yet, at least: 0 if it is in.
+    pub fn left_ms(&self, at_ms: u64) -> u64 {
         self.down_since_ms.map_or(0, |since_ms| (since_ms + self.hold_ms).saturating_sub(at_ms))
     }
 }

@@ -1,9 +1,9 @@
 //! This node's view of its region, over time: the last survey, the way back, what there is to measure.
 
-use super::region::{Facts, Hold, Peak, RegionReport, Seen, holding, judge};
+use super::region::{Facts, Hold, Peak, RegionReport, Seen, hold, judge};
 use super::report::{Report, Status};
 use crate::lease::line;
-use crate::lease::survey::Known;
+use crate::lease::survey::{Known, Out};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::sync::{Mutex, PoisonError};
@@ -65,34 +65,51 @@ impl View {
 
     /// The verdict of this moment, from this node's own and from what is known of the region.
     pub fn report(&self, own: Report, ms_to_ceiling: Option<u64>, now: Now) -> RegionReport {
-        let at_ms = (now.boot_us / 1_000).max(0) as u64;
+        let at_ms = ms(now.boot_us);
         let known = self.known.borrow();
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = known.as_ref().map(|known| seen(known, now));
-        if let Some(seen) = &seen {
+        if let Some((seen, known)) = seen.as_ref().zip(known.as_ref()) {
+            if memory.region.is_none() {
+                memory.peak.see(at_ms, known.past.needed.saturating_mul(2));
+            }
             memory.peak.see(at_ms, seen.live);
         }
         let mut report = judge(&Facts { seen, peak: memory.peak.most(), own, ms_to_ceiling });
 
         let region_good = !report.drained && report.workers.live >= report.workers.needed;
-        let region = match &*known {
-            None => Err(0),
-            Some(known) => {
-                let began = || match known.carried_since_us {
-                    Some(since_us) => Hold::after(self.hold_ms, (since_us / 1_000).max(0) as u64),
-                    None => Hold::new(self.hold_ms),
-                };
-                memory.region.get_or_insert_with(began).look(at_ms, region_good)
-            }
-        };
+        if let Some(known) = &*known {
+            let began = || match known.past.out {
+                Out::No => Hold::new(self.hold_ms),
+                Out::Since(since_us) => Hold::after(self.hold_ms, ms(since_us)),
+                Out::Left { ms: left, at_us } => {
+                    Hold::after(self.hold_ms, (ms(at_us) + left).saturating_sub(self.hold_ms))
+                }
+            };
+            let _ = memory.region.get_or_insert_with(began).look(at_ms, region_good);
+        }
         let good = report.node.status == Status::Pass;
-        let whole = memory.whole.look(at_ms, good);
-        if good && (region.is_err() || whole.is_err()) {
-            let left_ms = region.err().max(whole.err()).unwrap_or(0);
+        let _ = memory.whole.look(at_ms, good);
+        let holds = || memory.region.iter().chain([&memory.whole]);
+        let holding = good && holds().any(Hold::is_out);
+        if holding {
             report.node.status = Status::Fail;
-            report.node.checks.insert("hold", holding(left_ms));
+        }
+        // Others of the region take this over when they begin (`lease::survey`). Who remembers nothing says nothing.
+        if let Some(region) = &memory.region {
+            let own_ms = if holding { memory.whole.left_ms(at_ms) } else { 0 };
+            report.node.checks.insert("hold", hold(region.left_ms(at_ms).max(own_ms), holding));
         }
         report
+    }
+
+    /// Waits until something new is known of the region.
+    pub async fn changed(&self) {
+        let mut known = self.known.clone();
+        known.mark_unchanged();
+        if known.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Looks once for the metrics, and for the way back, which counts looks.
@@ -109,12 +126,16 @@ impl View {
     }
 }
 
+fn ms(us: i64) -> u64 {
+    (us / 1_000).max(0) as u64
+}
+
 fn seen(known: &Known, now: Now) -> Seen {
     let admission = &known.survey.admission.value;
     Seen {
         live: known.survey.live,
         quota: if line::surging(admission, now.server_ms) { admission.surge } else { admission.quota },
         drained: known.survey.drain.is_some(),
-        age_ms: ((now.boot_us - known.seen_us) / 1_000).max(0) as u64,
+        age_ms: ms(now.boot_us - known.seen_us),
     }
 }

@@ -3,49 +3,100 @@
 
 use super::coordination::{Failure, Session, SessionId, Survey, View};
 use super::grant::Grant;
+use crate::fetch::{HEALTH_PATH, fetch};
+use serde::Deserialize;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
 const EVERY: Duration = Duration::from_secs(1);
 
 /// A survey that takes longer is given up; the next one comes anyway.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// What is known of the region, and since when.
+/// Another node that holds a slot is asked what it remembers, when this one begins; one that does not answer in time may
+/// be behind a wall.
+const ELDERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is known of the region.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Known {
     pub survey: Survey,
     /// When it was seen (BOOTTIME, microseconds).
     pub seen_us: i64,
-    /// Since when (BOOTTIME, microseconds) this region is carried by somebody alive; `None`: since its first day.
-    pub carried_since_us: Option<i64>,
+    pub past: Past,
 }
 
-/// Surveys the region until the keeper is gone. Nothing is known before this node has its first grant: what was before
-/// that is read from who else holds a slot at that moment.
+/// What was before this node had its first grant. All nodes of a region must say the same of it, whoever is asked, also
+/// right after some of them were started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// How long the region stays out, if anything is known of an outage: until then (BOOTTIME, microseconds).
+    pub out: Out,
+    /// As many workers as others say the region needs.
+    pub needed: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Out {
+    /// It was well, or is at its first deployment.
+    No,
+    /// It was out since this moment (BOOTTIME, microseconds), or longer.
+    Since(i64),
+    /// It has this much of its hold left, from this moment (BOOTTIME, microseconds).
+    Left { ms: u64, at_us: i64 },
+}
+
+/// What an elder says of the region: the part of its verdict that is memory.
+#[derive(Deserialize)]
+struct Elder {
+    workers: ElderWorkers,
+    checks: ElderChecks,
+}
+
+#[derive(Deserialize)]
+struct ElderWorkers {
+    needed: u16,
+}
+
+#[derive(Deserialize)]
+struct ElderChecks {
+    hold: ElderHold,
+}
+
+#[derive(Deserialize)]
+struct ElderHold {
+    #[serde(rename = "observed")]
+    left_ms: u64,
+}
+
+/// Surveys the region until the keeper is gone, each second and whenever `again` says so. Nothing is known before this
+/// node has its first grant.
 pub async fn run(
     mut sessions: watch::Receiver<Option<Session>>,
     mut grants: watch::Receiver<Option<Arc<Grant>>>,
+    again: Arc<Notify>,
     known: watch::Sender<Option<Known>>,
     boot_us: fn() -> i64,
 ) {
-    let mut carried_since_us = None;
+    let mut past = None;
     loop {
         let session = sessions.borrow_and_update().clone();
         let holding = grants.borrow_and_update().is_some();
         if let Some(session) = session {
             let look = async {
-                if carried_since_us.is_none() && holding {
-                    let age_ms = carried_for_ms(&session.look().await?, session.id());
-                    carried_since_us = Some(age_ms.map(|age_ms| boot_us() - age_ms * 1_000));
+                if past.is_none() && holding {
+                    let view = session.look().await?;
+                    past = Some(remember(&view, session.id(), boot_us).await);
                 }
                 session.survey().await
             };
-            match tokio::time::timeout(WITHIN, look).await {
+            match tokio::time::timeout(WITHIN + ELDERS_WITHIN, look).await {
                 Ok(Ok(survey)) => {
-                    if let Some(carried_since_us) = carried_since_us {
-                        known.send_replace(Some(Known { survey, seen_us: boot_us(), carried_since_us }));
+                    if let Some(past) = past {
+                        known.send_replace(Some(Known { survey, seen_us: boot_us(), past }));
                     }
                 }
                 Ok(Err(failure)) => unseen(&failure),
@@ -54,6 +105,7 @@ pub async fn run(
         }
         let gone = tokio::select! {
             () = tokio::time::sleep(EVERY) => false,
+            () = again.notified() => false,
             changed = sessions.changed() => changed.is_err(),
             changed = grants.changed() => changed.is_err(),
         };
@@ -61,6 +113,49 @@ pub async fn run(
             return;
         }
     }
+}
+
+/// What was before: what those who were there say. Where nobody can be asked, what the ages of the owners tell.
+async fn remember(view: &View, me: SessionId, boot_us: fn() -> i64) -> Past {
+    let Some(age_ms) = carried_for_ms(view, me) else { return Past { out: Out::No, needed: 0 } };
+    let mut asked = JoinSet::new();
+    for url in elders(view, me) {
+        asked.spawn(async move { fetch(&format!("{url}{HEALTH_PATH}"), ELDERS_WITHIN).await });
+    }
+    let (mut told, mut silent): (Vec<Elder>, bool) = (Vec::new(), false);
+    while let Some(answered) = asked.join_next().await {
+        match answered {
+            // One that has just begun itself remembers nothing, and says nothing of a hold.
+            Ok(Ok((_, body))) => match serde_json::from_slice::<Elder>(&body) {
+                Ok(elder) => told.push(elder),
+                Err(_) => silent = true,
+            },
+            Ok(Err(error)) => silent |= !is_refusal(&error),
+            Err(_) => {}
+        }
+    }
+    let now_us = boot_us();
+    let needed = told.iter().map(|elder| elder.workers.needed).max().unwrap_or(0);
+    let out = match told.iter().map(|elder| elder.checks.hold.left_ms).min() {
+        Some(0) => Out::No,
+        Some(ms) => Out::Left { ms, at_us: now_us },
+        None if silent => Out::Since(now_us - age_ms * 1_000),
+        None => Out::Since(now_us), // whoever still shows as an owner is gone
+    };
+    Past { out, needed }
+}
+
+/// Where the other holders of slots answer.
+fn elders(view: &View, me: SessionId) -> Vec<String> {
+    let others = view.slots.iter().filter_map(|slot| slot.owner.as_ref()).filter(|owner| owner.session != me);
+    let card = |worker: &str| view.registrations.iter().find(|registration| registration.name == worker);
+    others.filter_map(|owner| Some(card(&owner.value.worker)?.value.http.clone())).collect()
+}
+
+/// Nobody is there, said by the machine where it was.
+fn is_refusal(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    matches!(kind, Some(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset))
 }
 
 /// For how long the region has had a worker without a gap, as far as its owners show; `None`: none of its slots was ever

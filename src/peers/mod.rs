@@ -22,9 +22,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use surge::{Done, Down};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 use verdict::Looks;
 
@@ -54,6 +55,8 @@ pub struct Peers {
     opinions: watch::Sender<BTreeMap<String, Opinion>>,
     session: watch::Receiver<Option<Session>>,
     status: watch::Receiver<Status>,
+    /// Asks for a look at the region: its quota has changed.
+    changed: Arc<Notify>,
     hold: Duration,
     metrics: Metrics,
 }
@@ -87,7 +90,7 @@ impl Peers {
     /// `hold`: how long a surge lasts after the last look that wanted it.
     pub fn new(
         (me, routing): (String, Routing),
-        (session, status): (watch::Receiver<Option<Session>>, watch::Receiver<Status>),
+        (session, status, changed): (watch::Receiver<Option<Session>>, watch::Receiver<Status>, Arc<Notify>),
         hold: Duration,
         registry: &mut Registry,
     ) -> Peers {
@@ -98,7 +101,7 @@ impl Peers {
         let others = routing.routes().iter().map(|route| route.region.clone()).filter(|region| *region != me);
         let unknown = || Opinion { verdict: Verdict::Unknown, because: "it was not seen well yet".to_owned() };
         let opinions = watch::Sender::new(others.map(|region| (region, unknown())).collect());
-        Peers { me, routing, opinions, session, status, hold, metrics }
+        Peers { me, routing, opinions, session, status, changed, hold, metrics }
     }
 
     /// Probes one peer, for ever.
@@ -135,7 +138,11 @@ impl Peers {
             let down = down(&opinions.borrow_and_update());
             let some = down != Down::default();
             if some {
-                surging = self.see_to(&down).await.unwrap_or(surging);
+                let wanted = self.see_to(&down).await.unwrap_or(surging);
+                if wanted != surging {
+                    self.changed.notify_one();
+                }
+                surging = wanted;
             } else if surging {
                 surging = false;
                 tracing::info!(hold = ?self.hold, "the others are up; the surge ends when its hold is over");

@@ -1,8 +1,7 @@
 //! One look at a peer: its region health, at any of its addresses, within the time GeoDNS gives it.
 
 use crate::client::dns;
-use crate::fetch;
-use crate::render::HEALTH_PATH;
+use crate::fetch::{self, HEALTH_PATH};
 use hickory_resolver::TokioResolver;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
