@@ -71,7 +71,7 @@ fn a_bad_manifest_is_reported_with_its_load_factors() {
 #[test]
 fn unreadable_yaml_has_no_load_factors() {
     let (exit, report) = run("tests/fixtures/manifest/syntax-unclosed-bracket.yaml", true);
-    assert!(report.ends_with("\"load_factors\":[]}\n"), "{report}");
+    assert!(report.ends_with("\"load_factors\":[],\"kept_home\":[]}\n"), "{report}");
     assert_eq!(exit, Exit::No);
 }
 

@@ -56,8 +56,8 @@ pub struct DrainArgs {
 
 /// Bring a drained region back
 ///
-/// Its nodes say 200 again after two good looks, and not before the hold since the drain is over (60 s; `serve
-/// --region-hold-seconds`). A region that was not drained stays as it is.
+/// Its nodes say 200 again once it was well for its hold (60 s; `serve --region-hold-seconds`). A region that was not drained
+/// stays as it is.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:

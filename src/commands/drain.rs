@@ -123,8 +123,8 @@ pub async fn undrain(args: &UndrainArgs, out: &mut impl Write) -> anyhow::Result
         None => writeln!(out, "{} was not drained", region.name)?,
         Some(Drain { by, since, reason, .. }) => writeln!(
             out,
-            "{} is no longer drained (it was by {by} since {since}: {reason}). It says 200 again after two good looks, \
-             and not before its hold is over.",
+            "{} is no longer drained (it was by {by} since {since}: {reason}). It says 200 again \
+             once it was well for its hold.",
             region.name
         )?,
     }

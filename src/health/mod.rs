@@ -145,7 +145,11 @@ impl Health {
 
     fn now(&self) -> Now {
         let offset_ms = self.lease.status.borrow().offset.map_or(0.0, |offset| offset.offset_ms);
-        Now { boot_us: clock::boot_us(), server_ms: clock::real_us() / 1_000 + offset_ms as i64 }
+        Now {
+            boot_us: clock::boot_us(),
+            server_ms: clock::real_us() / 1_000 + offset_ms as i64,
+            standby: matches!(self.lease_fact(), LeaseFact::Standby { .. }),
+        }
     }
 
     fn facts(&self) -> Facts {

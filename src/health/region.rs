@@ -1,14 +1,14 @@
 //! From facts to the verdict on a *region*, as any of its nodes gives it. Pure.
 //!
-//! GeoDNS reads the status code and nothing else. So failing shows at once, and the way back is slow on purpose: two good
-//! looks, and a hold from the moment it failed. Whatever the pattern of looks, a region comes back at most once a hold.
+//! GeoDNS reads the status code and nothing else. So failing shows at once, and the way back is slow on purpose: only good
+//! looks for a whole hold. Whatever the pattern of looks, a region comes back at most once a hold.
 
 use super::report::{Check, Report, Status};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::VecDeque;
 
-/// How long a region that failed stays out, at least.
+/// How long a region that failed must have been well to come back.
 pub const HOLD_MS: u64 = 60_000;
 
 /// How old a look at the coordination service may be before it is called old. It still counts: without the service,
@@ -130,14 +130,16 @@ pub fn hold(left_ms: u64, holding: bool) -> Check {
     }
 }
 
-/// The way back of a region: down at once; up again after two good looks a second apart, and not before the hold, counted
-/// from when it went down, is over. A process that has just started has nothing to come back from.
+/// The way back of a region: down at once; up again when all looks were good for the hold, two of them at least. So a region
+/// that comes and goes stays out, and all of its nodes, who look at about the same moments, agree on it: were the hold
+/// counted from the first failure, one would come back in a good moment that another missed. A process that has just
+/// started has nothing to come back from.
 #[derive(Clone, Copy, Debug)]
 pub struct Hold {
     hold_ms: u64,
     was_well: bool,
-    /// Since when the region is out.
-    down_since_ms: Option<u64>,
+    /// While it is out: the last bad look.
+    bad_at_ms: Option<u64>,
     good_since_ms: Option<u64>,
 }
 
@@ -145,41 +147,41 @@ const LOOKS_APART_MS: u64 = 1_000;
 
 impl Hold {
     pub fn new(hold_ms: u64) -> Hold {
-        Hold { hold_ms, was_well: false, down_since_ms: None, good_since_ms: None }
+        Hold { hold_ms, was_well: false, bad_at_ms: None, good_since_ms: None }
     }
 
-    /// Of something that was out before it was looked at, since `since_ms`.
-    pub fn after(hold_ms: u64, since_ms: u64) -> Hold {
-        Hold { was_well: true, down_since_ms: Some(since_ms), ..Hold::new(hold_ms) }
+    /// Of something that was bad before it was looked at, last at `bad_at_ms`.
+    pub fn after(hold_ms: u64, bad_at_ms: u64) -> Hold {
+        Hold { was_well: true, bad_at_ms: Some(bad_at_ms), ..Hold::new(hold_ms) }
     }
 
     /// Whether it is out, as of the last look.
     pub fn is_out(&self) -> bool {
-        self.down_since_ms.is_some()
+        self.bad_at_ms.is_some()
     }
 
     /// Folds one look in. `Err`: out, and for how long yet at least (milliseconds).
     pub fn look(&mut self, at_ms: u64, good: bool) -> Result<(), u64> {
         if !good {
             if self.was_well {
-                self.down_since_ms.get_or_insert(at_ms);
+                self.bad_at_ms = Some(at_ms);
             }
             self.good_since_ms = None;
             return Err(self.left_ms(at_ms));
         }
-        if let Some(since_ms) = self.down_since_ms {
+        if self.is_out() {
             let good_since_ms = *self.good_since_ms.get_or_insert(at_ms);
-            if at_ms.saturating_sub(since_ms) < self.hold_ms || at_ms.saturating_sub(good_since_ms) < LOOKS_APART_MS {
+            if self.left_ms(at_ms) > 0 || at_ms.saturating_sub(good_since_ms) < LOOKS_APART_MS {
                 return Err(self.left_ms(at_ms));
             }
         }
-        (self.was_well, self.down_since_ms, self.good_since_ms) = (true, None, None);
+        (self.was_well, self.bad_at_ms, self.good_since_ms) = (true, None, None);
         Ok(())
     }
 
     /// How long it stays out yet, at least: 0 if it is in.
     pub fn left_ms(&self, at_ms: u64) -> u64 {
-        self.down_since_ms.map_or(0, |since_ms| (since_ms + self.hold_ms).saturating_sub(at_ms))
+        self.bad_at_ms.map_or(0, |bad_at_ms| (bad_at_ms + self.hold_ms).saturating_sub(at_ms))
     }
 }
 
@@ -312,6 +314,23 @@ mod tests {
             }
             for (down, back) in downs.iter().zip(&backs) {
                 prop_assert!(back - down >= HOLD_MS);
+            }
+        }
+
+        /// Nodes look at other moments of the same second, and see the same.
+        #[test]
+        fn nodes_agree(looks in prop::collection::vec((1_000u64..20_000, any::<bool>()), 1..100), skew_ms in 0u64..1_000) {
+            let mut nodes = [Hold::new(HOLD_MS), Hold::new(HOLD_MS)];
+            let (mut at, mut differ_ms) = (0, 0);
+            for (lasts, good) in looks {
+                // Each stretch is seen by both, and every second while it lasts.
+                for second in 0..=lasts / 1_000 {
+                    let now = [at + second * 1_000, at + second * 1_000 + skew_ms];
+                    let well = [nodes[0].look(now[0], good).is_ok(), nodes[1].look(now[1], good).is_ok()];
+                    differ_ms = if well[0] == well[1] { 0 } else { differ_ms + 1_000 };
+                    prop_assert!(differ_ms <= 2_000, "for two seconds at most");
+                }
+                at += lasts / 1_000 * 1_000 + 1_000;
             }
         }
 

@@ -42,6 +42,8 @@ pub struct Now {
     pub boot_us: i64,
     /// The coordination service's wall clock, in milliseconds since 1970.
     pub server_ms: i64,
+    /// The node waits in the line for a slot.
+    pub standby: bool,
 }
 
 impl View {
@@ -89,7 +91,13 @@ impl View {
             let _ = memory.region.get_or_insert_with(began).look(at_ms, region_good);
         }
         let good = report.node.status == Status::Pass;
-        let _ = memory.whole.look(at_ms, good);
+        match now.standby {
+            // It gave its slot back in order, or never had one: that is no failure to come back from.
+            true => memory.whole = Hold::new(self.hold_ms),
+            false => {
+                let _ = memory.whole.look(at_ms, good);
+            }
+        }
         let holds = || memory.region.iter().chain([&memory.whole]);
         let holding = good && holds().any(Hold::is_out);
         if holding {

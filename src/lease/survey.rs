@@ -20,6 +20,10 @@ const WITHIN: Duration = Duration::from_secs(2);
 /// be behind a wall.
 const ELDERS_WITHIN: Duration = Duration::from_secs(1);
 
+/// A service that stood still for longer than a session ends all sessions at once, and everybody attaches anew. For so long
+/// after this node had to, those who are missing are not taken for dead: they issue below their ceilings all the while.
+const SETTLE_US: i64 = 5_000_000;
+
 /// What is known of the region.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Known {
@@ -82,6 +86,7 @@ pub async fn run(
     boot_us: fn() -> i64,
 ) {
     let mut past = None;
+    let mut attached = Attached::default();
     loop {
         let session = sessions.borrow_and_update().clone();
         let holding = grants.borrow_and_update().is_some();
@@ -94,9 +99,11 @@ pub async fn run(
                 session.survey().await
             };
             match tokio::time::timeout(WITHIN + ELDERS_WITHIN, look).await {
-                Ok(Ok(survey)) => {
+                Ok(Ok(mut survey)) => {
+                    let seen_us = boot_us();
+                    survey.live = attached.live(session.id(), survey.live, seen_us);
                     if let Some(past) = past {
-                        known.send_replace(Some(Known { survey, seen_us: boot_us(), past }));
+                        known.send_replace(Some(Known { survey, seen_us, past }));
                     }
                 }
                 Ok(Err(failure)) => unseen(&failure),
@@ -112,6 +119,27 @@ pub async fn run(
         if gone {
             return;
         }
+    }
+}
+
+/// Since when this node has its session, and how many were alive before it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Attached {
+    session: Option<(SessionId, i64)>,
+    live: u16,
+}
+
+impl Attached {
+    /// How many to take for alive, of so many owners seen on this session.
+    fn live(&mut self, session: SessionId, live: u16, now_us: i64) -> u16 {
+        let since_us = match self.session {
+            Some((same, since_us)) if same == session => since_us,
+            Some(_) => now_us,
+            None => now_us - SETTLE_US, // the first one: nothing was lost
+        };
+        self.session = Some((session, since_us));
+        self.live = if now_us - since_us < SETTLE_US { live.max(self.live) } else { live };
+        self.live
     }
 }
 
@@ -211,6 +239,15 @@ mod tests {
             slots: slots.iter().enumerate().map(slot).collect(),
             drain: None,
         }
+    }
+
+    #[test]
+    fn who_must_attach_anew_is_not_dead() {
+        let (mut attached, other) = (Attached::default(), SessionId(2));
+        let second = 1_000_000;
+        assert_eq!([(0, 4), (1, 3), (2, 4)].map(|(s, live)| attached.live(ME, live, s * second)), [4, 3, 4]);
+        assert_eq!([(9, 0), (10, 2), (13, 3)].map(|(s, live)| attached.live(other, live, s * second)), [4, 4, 4]);
+        assert_eq!([(14, 3), (15, 4), (16, 0)].map(|(s, live)| attached.live(other, live, s * second)), [3, 4, 0]);
     }
 
     #[test]
