@@ -1,7 +1,7 @@
 # The commands of this project. CI runs only these (through scripts/test).
 
-.PHONY: help build up check lint unit models models-long simulation integration geodns torture torture-long broken workers \
-	workers-full bench availability failover install test
+.PHONY: help build up check lint unit models models-long simulation integration geodns drills drills-full torture \
+	torture-long broken workers workers-full bench availability failover install test
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,12 @@ integration: ## the real thing against real ZooKeeper (installed by `make instal
 
 geodns: ## generated files in real gdnsd and PowerDNS, every failure against the rule
 	cargo test --test geodns
+
+drills: ## game days on this machine, short: regions and ZooKeeper lost, real gdnsd and unbound, every promise
+	cargo test --test drill
+
+drills-full: ## ten runs of each, also with the probes and the TTL of the manifest (hours), into docs/results/drills.md
+	cargo test --release --test drill -- --full
 
 torture: ## real nodes, real ZooKeeper, 60 s of faults from a seed, every id counted
 	cargo test --test torture

@@ -3,12 +3,14 @@
 
 mod dns;
 mod drain;
+mod drill;
 mod get;
 mod load;
 mod render;
 
 pub use dns::DnsArgs;
 pub use drain::{DrainArgs, UndrainArgs};
+pub use drill::{Drill, DrillArgs, Fault, Profile};
 pub use get::GetArgs;
 pub use load::{Form, LoadArgs};
 pub use render::{GdnsdArgs, OutputArgs, PolicyArg, PowerdnsArgs, RenderArgs, Route53Args, ServerArgs, Target};
@@ -79,6 +81,7 @@ impl Cli {
             | Command::Load(_)
             | Command::Render(_)
             | Command::Dns(_)
+            | Command::Drill(_)
             | Command::Completions(_) => "warn",
         })
     }
@@ -112,6 +115,7 @@ pub enum Command {
     Load(LoadArgs),
     Render(RenderArgs),
     Dns(DnsArgs),
+    Drill(DrillArgs),
     Completions(CompletionsArgs),
 }
 
@@ -130,6 +134,7 @@ impl Command {
             | Command::Load(_)
             | Command::Render(_)
             | Command::Dns(_)
+            | Command::Drill(_)
             | Command::Completions(_) => None,
         }
     }
@@ -297,10 +302,10 @@ pub struct ServeArgs {
           value_parser = seconds)]
     pub lame_duck_seconds: Duration,
 
-    /// How long the region stays out, at least, after it failed or was drained; it then comes back on two good looks
+    /// How long the region must have been well to come back after it failed, was drained, or all its nodes were gone
     ///
-    /// A region that came and went faster would move its clients back and forth with every DNS answer. A region whose
-    /// nodes were all gone is out for this long after the first is back. Fractions are fine; at most 600.
+    /// A region that came and went faster would move its clients back and forth with every DNS answer. Fractions are fine;
+    /// at most 600.
     #[arg(long, value_name = "SECONDS", env = "MERIDIAN_REGION_HOLD_SECONDS", default_value = "60",
           value_parser = seconds)]
     pub region_hold_seconds: Duration,

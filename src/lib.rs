@@ -33,6 +33,7 @@ pub mod client;
 pub mod issuer;
 pub mod peers;
 // Layer 5: the wire; what clients are answered.
+pub mod drill;
 pub mod geodns;
 pub mod http;
 // Layer 6: the subcommands.

@@ -30,7 +30,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     // One thread is all that most commands need, and all that `up` may have: the kernel tells children of each *thread*
     // of a dying parent, and a node that is told twice leaves at once, without giving its slot back.
     let mut runtime = match &cli.command {
-        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Serve(_) | Command::Drill(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build()?;
@@ -40,6 +40,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Decode(args) => commands::decode::run(args, &mut out),
         Command::Render(args) => commands::render::run(args, &mut out),
         Command::Dns(args) => runtime.block_on(commands::dns::run(args, &mut out)),
+        Command::Drill(args) => runtime.block_on(commands::drill::run(args, &mut out)),
         Command::Completions(args) => commands::completions::run(args, &mut out),
         Command::Get(args) => runtime.block_on(commands::get::run(args, &mut out)),
         Command::Load(args) => runtime.block_on(commands::load::run(args, &mut out)),

@@ -15,8 +15,21 @@ use tempfile::TempDir;
 
 const SMALL: &str = "tests/fixtures/small.yaml";
 const BAD: &str = "tests/fixtures/manifest/load-above-2x.yaml";
-const COMMANDS: [&str; 12] =
-    ["serve", "up", "status", "init", "drain", "undrain", "check", "decode", "get", "render", "dns", "completions"];
+const COMMANDS: [&str; 13] = [
+    "serve",
+    "up",
+    "status",
+    "init",
+    "drain",
+    "undrain",
+    "check",
+    "decode",
+    "get",
+    "render",
+    "dns",
+    "drill",
+    "completions",
+];
 
 /// Runs, and expects an exit code and, on stderr, all of these words.
 #[track_caller]

@@ -7,6 +7,7 @@ pub mod completions;
 pub mod decode;
 pub mod dns;
 pub mod drain;
+pub mod drill;
 pub mod fleet;
 pub mod get;
 pub mod init;

@@ -2,4 +2,5 @@
 
 pub mod ask;
 pub mod probe;
+pub mod resolve;
 pub mod survey;
