@@ -27,8 +27,8 @@ struct Options {
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
 
-    /// At most so many stages at once
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    /// At most so many stages at once: each is some thirty processes
+    #[arg(long, value_name = "N", default_value_t = 2)]
     stages: usize,
 
     /// Ten runs of each in all profiles, into docs/results/drills.md
