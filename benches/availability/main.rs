@@ -83,8 +83,8 @@ const SCENARIOS: [Scenario; 9] = [
     },
     Scenario {
         name: "overload-in-flight",
-        what: "Two and three times as many connections as requests may be in flight (1,024), each asking for 4,000 ids \
-               as ranges, again at once, whatever was answered before.",
+        what: "Two and three times as many connections as requests may be in flight (here 16), each asking for 40,000 \
+               ids as ranges, again at once, whatever was answered before.",
         run: overload::in_flight,
         runs: 3,
     },
