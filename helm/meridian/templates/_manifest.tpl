@@ -25,14 +25,14 @@
 {{- range $path := list "datacenter" "workers.quota" "workers.static" "workers.surge" "zookeeper" "endpoint" }}
 {{- $at := $region }}
 {{- range splitList "." $path }}{{ $at = ternary (get (default dict $at) .) nil (kindIs "map" $at) }}{{ end }}
-{{- if or (kindIs "invalid" $at) (eq (toString $at) "") }}
+{{- if has $at (list nil "") }}
 {{- fail (printf "manifest: regions.%s.%s is missing: run `meridian check`" $.Values.region $path) }}
 {{- end }}
 {{- end }}
 {{- range $path := list "fleet" "slots.static" "lease.window_ms" "lease.session_ms" "health.criteria" "dns.name" }}
 {{- $at := $manifest }}
 {{- range splitList "." $path }}{{ $at = ternary (get (default dict $at) .) nil (kindIs "map" $at) }}{{ end }}
-{{- if kindIs "invalid" $at }}
+{{- if has $at (list nil "") }}
 {{- fail (printf "manifest: %s is missing: run `meridian check`" $path) }}
 {{- end }}
 {{- end }}

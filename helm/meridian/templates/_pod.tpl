@@ -30,7 +30,7 @@ priorityClassName: {{ . }}
 
 {{- define "meridian.containerSecurity" -}}
 image: {{ include "meridian.image" (dict "root" . "image" .Values.image) }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
+imagePullPolicy: {{ .Values.image.pullPolicy | default (ternary "IfNotPresent" "Always" (ne .Values.image.digest "")) }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true

@@ -8,6 +8,9 @@
 {{- if and (eq $v.burst.autoscaler "hpa") (lt (int $v.burst.replicas) 1) }}
 {{- fail "burst.replicas 0 needs burst.autoscaler keda or none: an HPA does not scale from 0" }}
 {{- end }}
+{{- if and (eq $v.burst.autoscaler "keda") (lt (int $v.burst.replicas) 1) (not $v.burst.latency.enabled) (not $v.burst.overflow.enabled) }}
+{{- fail "burst.replicas 0 needs burst.latency or burst.overflow: no CPU is used by nodes that are not there" }}
+{{- end }}
 {{- if gt (int $v.standby.replicas) $f.standbys }}
 {{- fail (printf "standby.replicas %d is more than the %d that %s has room for (its surge minus its quota): lower it" (int $v.standby.replicas) $f.standbys $v.region) }}
 {{- end }}
