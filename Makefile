@@ -1,7 +1,7 @@
 # The commands of this project. CI runs only these (through scripts/test).
 
 .PHONY: help build up check lint unit models models-long simulation integration geodns drills drills-full torture \
-	torture-long broken workers workers-full bench availability failover install test
+	torture-long broken workers workers-full deploy bench availability failover install test
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,10 @@ workers: ## 128 workers on three ZooKeeper servers: claims, a third killed, the 
 
 workers-full: ## the same with all 1,024 slots of the format, measured into docs/results
 	cargo test --test workers -- --full
+
+deploy: ## the Helm chart: render matrix, schemas, policies, alerts (installed by `make install`)
+	@PYTHONDONTWRITEBYTECODE=1 "$$(scripts/install-deploy --where)/python/bin/python" -m pytest -q -rP --no-header tests/deploy || { \
+		test -e "$$(scripts/install-deploy --where)/complete" || echo "make deploy: run scripts/install-deploy first" >&2; exit 1; }
 
 bench: ## start, readiness, memory and large requests, measured into docs/results
 	cargo bench --bench start
