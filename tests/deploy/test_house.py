@@ -23,6 +23,23 @@ def test_versions_agree():
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == version
 
 
+def test_metrics_and_variables_are_the_binarys():
+    """What rules and dashboard ask for is exported (docs/PROTOCOL.md), and what pods are given is read (src/cli.rs)."""
+    protocol = (ROOT / "docs/PROTOCOL.md").read_text()
+    rows = chart.values(**{"monitoring.rules.enabled": True, "monitoring.dashboard.enabled": True})
+    text = "".join(part for part in chart.texts(rows) if "PrometheusRule" in part or "dashboard" in part)
+    own = {"fleet", "region", "id_generation_latency_p99_seconds", "sequence_overflow_ratio"}
+    asked = {re.sub("_(bucket|count)$", "", name) for name in re.findall(r"\bmeridian_([a-z0-9_]+)", text)} - own
+    assert len(asked) > 15
+    for name in asked:
+        assert re.search(rf"[`{{,]{name}[`{{]", protocol), f"meridian_{name} is not in docs/PROTOCOL.md"
+    cli = (ROOT / "src/cli.rs").read_text()
+    given = set(re.findall(r"name: (MERIDIAN_[A-Z_]+)", (CHART / "templates/_pod.tpl").read_text()))
+    assert len(given) > 12
+    for name in given:
+        assert f'env = "{name}"' in cli, f"{name} is not read"
+
+
 def test_files_stay_short():
     for folder in (CHART, ROOT / "tests/deploy"):
         for file in folder.rglob("*"):
