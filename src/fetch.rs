@@ -10,7 +10,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// What a region is asked for, by whoever wants to know whether it is well.
-pub const HEALTH_PATH: &str = "/api/v1/region/health";
+pub const REGION_HEALTH_PATH: &str = "/api/v1/region/health";
+
+/// What a node is asked for.
+pub const NODE_HEALTH_PATH: &str = "/api/v1/health";
 
 /// More than any of our answers to such a question.
 const BODY_BYTES: usize = 1 << 20;

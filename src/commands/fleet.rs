@@ -104,7 +104,7 @@ pub fn blueprint(topology: &Topology, region: &Region) -> Blueprint {
 }
 
 /// The numbers of the lease for one region.
-pub fn settings(topology: &Topology, region: &Region) -> Settings {
+pub fn settings(topology: &Topology, region: &Region, lame_duck: Duration) -> Settings {
     let lease = &topology.lease;
     Settings {
         layout: topology.layout,
@@ -114,6 +114,7 @@ pub fn settings(topology: &Topology, region: &Region) -> Settings {
         window_ms: millis(lease.window),
         first_window_ms: millis(lease.first_window),
         max_borrow_ms: millis(lease.max_borrow),
+        lame_duck_ms: millis(lame_duck),
         #[cfg(feature = "broken")]
         flaw: None,
     }

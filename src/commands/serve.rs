@@ -10,7 +10,8 @@ use crate::health::{self, Health};
 use crate::http::{self, Api, Ops, Parts};
 use crate::issuer::Issuer;
 use crate::lease::grant::Grant;
-use crate::lease::keeper::{self, Keeper, Watched};
+use crate::lease::keeper::{self, Keeper, Status, Watched};
+use crate::lease::state::Phase;
 use crate::lease::survey;
 use crate::lease::znode::{self, Class, NodeId, Registration};
 use crate::load::Load;
@@ -37,6 +38,9 @@ use tokio::task::JoinSet;
 /// How long giving the slot back may take before the process leaves without: the ceiling bounds what is lost.
 const RELEASE_WITHIN: Duration = Duration::from_secs(5);
 
+/// For no longer than this is a quota exceeded that shrank, however long the lame duck.
+const GIVE_BACK_WITHIN: Duration = Duration::from_secs(30);
+
 /// Where the other regions serve, unless `--peer` says otherwise: the default of `--listen`.
 const PUBLIC_PORT: u16 = 8080;
 
@@ -57,7 +61,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     let off = criteria_off(args)?;
     let targets = targets(args, &topology, region)?;
     let coordination = fleet::coordination(&args.coordination, region)?;
-    let settings = fleet::settings(&topology, region);
+    let settings = fleet::settings(&topology, region, args.lame_duck_seconds.min(GIVE_BACK_WITHIN));
     #[cfg(feature = "broken")]
     let settings = broken::settings(settings)?;
 
@@ -99,6 +103,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     let (installed, grants) = watch::channel(None);
     let (surveyed, known) = watch::channel(None);
     let survey_again = Arc::new(Notify::new());
+    let pulse = Arc::new(survey::Pulse::default());
     let limits = health::limits(&topology.health, off);
     warn_of_clock(&limits);
     let health = Arc::new(Health::new(
@@ -106,13 +111,14 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
             name: region.name.clone(),
             datacenter: region.datacenter,
             known,
+            pulse: pulse.clone(),
             hold_ms: args.region_hold_seconds.as_millis() as u64,
         },
         limits,
         clock.clone(),
         Watched { grants, ..lease.clone() },
         outcomes.clone(),
-        stopping_seen,
+        stopping_seen.clone(),
         &mut registry,
     ));
     let peers = Arc::new(Peers::new(
@@ -151,8 +157,9 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
 
     let mut background = JoinSet::new();
     background.spawn(clock::follow(clock));
+    background.spawn(show_the_way_out(lease.status.clone(), stopping_seen.clone(), api.clone()));
     let (session, grants) = (lease.session.clone(), lease.grants.clone());
-    background.spawn(survey::run(session, grants, survey_again, surveyed, clock::boot_us));
+    background.spawn(survey::run(session, grants, survey_again, surveyed, pulse, clock::boot_us));
     background.spawn(install(lease, issuer, installed));
     background.spawn(tick(health));
     for (name, target) in targets {
@@ -192,7 +199,6 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
         };
         if !lame_duck.is_zero() {
             tracing::info!("{signal}: unready, and serving for another {lame_duck:?}; once more ends at once");
-            api.lame_duck();
             tokio::select! {
                 () = tokio::time::sleep(lame_duck) => {}
                 bug = &mut bug => return Err(bug),
@@ -357,6 +363,21 @@ async fn install(mut lease: Watched, issuer: Arc<Issuer>, installed: watch::Send
         issuer.install(grant.clone());
         installed.send_replace(grant);
         if lease.grants.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Whoever still keeps a connection to a node that leaves is sent elsewhere.
+async fn show_the_way_out(mut status: watch::Receiver<Status>, mut stopping: watch::Receiver<bool>, api: Arc<Api>) {
+    loop {
+        let leaving = status.borrow_and_update().phase == Phase::Leaving;
+        api.lame_duck(leaving || *stopping.borrow_and_update());
+        let changed = tokio::select! {
+            changed = status.changed() => changed,
+            changed = stopping.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
     }

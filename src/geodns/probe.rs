@@ -1,7 +1,7 @@
 //! Whether a region lives, as an engine that probes it sees it: the status of its own verdict.
 
 use crate::fetch::fetch;
-use crate::render::HEALTH_PATH;
+use crate::render::REGION_HEALTH_PATH;
 use crate::topology::Topology;
 use std::net::SocketAddr;
 use tokio::task::JoinSet;
@@ -11,7 +11,7 @@ pub async fn down(topology: &Topology, port: u16) -> Vec<String> {
     let mut asked = JoinSet::new();
     for (number, region) in topology.regions.iter().enumerate() {
         for address in &region.addresses {
-            let url = format!("http://{}{HEALTH_PATH}", SocketAddr::new(*address, port));
+            let url = format!("http://{}{REGION_HEALTH_PATH}", SocketAddr::new(*address, port));
             let within = topology.health.timeout;
             asked.spawn(async move { (number, fetch(&url, within).await.is_ok_and(|(status, _)| status == 200)) });
         }

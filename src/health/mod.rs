@@ -10,7 +10,7 @@ mod view;
 use crate::clock::{self, Clock};
 use crate::lease::keeper::Watched;
 use crate::lease::state::Phase;
-use crate::lease::survey::Known;
+use crate::lease::survey::{Known, Pulse};
 use crate::outcomes::Outcomes;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -41,6 +41,8 @@ pub struct Region {
     pub name: String,
     pub datacenter: u16,
     pub known: watch::Receiver<Option<Known>>,
+    /// Shared with the survey.
+    pub pulse: Arc<Pulse>,
     pub hold_ms: u64,
 }
 
@@ -82,8 +84,8 @@ impl Health {
             metrics.high_water_failing.clone(),
         );
         let recovery = Mutex::default();
-        let Region { name: region, datacenter, known, hold_ms } = region;
-        let view = View::new(known, hold_ms, registry);
+        let Region { name: region, datacenter, known, pulse, hold_ms } = region;
+        let view = View::new(known, pulse, hold_ms, registry);
         Health { region, datacenter, limits, clock, lease, outcomes, stopping, recovery, view, metrics }
     }
 
@@ -95,7 +97,12 @@ impl Health {
         let mut report = verdict::judge(nameplate, &facts, &self.limits);
         let at_ms = self.clock.now().boot_us / 1_000;
         let good = report.status == Status::Pass;
-        let well = self.recovery.lock().unwrap_or_else(PoisonError::into_inner).look(at_ms, good);
+        let mut recovery = self.recovery.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(facts.lease, LeaseFact::Standby { .. }) {
+            // It gave its slot back in order, or never had one: that is no failure to come back from.
+            *recovery = Recovery::default();
+        }
+        let well = recovery.look(at_ms, good);
         if good && !well {
             report.status = Status::Fail;
             report.checks.insert("recovery", verdict::recovering());
@@ -108,9 +115,12 @@ impl Health {
         self.view.report(self.report(), self.ms_to_ceiling(), self.now())
     }
 
-    /// Whether this node can issue an id now, or why not.
+    /// Whether this node wants requests: it can issue an id now, and for a while. Or why not.
     pub fn ready(&self) -> Result<(), String> {
         match self.lease_fact() {
+            LeaseFact::Holding { .. } if self.lease.status.borrow().phase == Phase::Leaving => {
+                Err("leaving: the quota shrank; the node still issues and gives its slot back".to_owned())
+            }
             LeaseFact::Holding { .. } => Ok(()),
             other => {
                 let (observed, detail) = verdict::describe(&other);
@@ -183,7 +193,7 @@ impl Health {
             Phase::Standby { rank } => LeaseFact::Standby { rank },
             Phase::Ineligible => LeaseFact::Ineligible,
             Phase::Stopping => LeaseFact::Stopping,
-            Phase::Connecting | Phase::Holding | Phase::Detached => {
+            Phase::Connecting | Phase::Holding | Phase::Leaving | Phase::Detached => {
                 LeaseFact::Connecting { trouble: status.trouble.clone() }
             }
         }

@@ -79,11 +79,11 @@ impl Api {
         &self.parts.metrics
     }
 
-    /// From now on each answer on HTTP/1.1 is its connection's last, so that clients with a pool move away while they are
+    /// While this is so, each answer on HTTP/1.1 is its connection's last, so that clients with a pool move away while they are
     /// still served. An idle connection stays: to close it could cross a request. HTTP/2 needs none of this, its goodbye
     /// at the end says which requests were taken.
-    pub fn lame_duck(&self) {
-        self.lame_duck.store(true, Relaxed);
+    pub fn lame_duck(&self, leaving: bool) {
+        self.lame_duck.store(leaving, Relaxed);
     }
 
     /// From now on, having no lease is because of the shutdown.

@@ -433,7 +433,10 @@ impl Keeper {
                 Kind::released
             }
             Notice::GivingBack { slot } => {
-                tracing::warn!(slot, "the quota is full without this slot; giving it back");
+                tracing::warn!(
+                    slot,
+                    "the quota is full without this slot; unready, and giving it back after the lame duck"
+                );
                 Kind::giving_back
             }
             Notice::Evicted { slot } => {

@@ -102,18 +102,30 @@ pub fn candidate<'a>(read: &'a SlotRead, high_water: &BTreeMap<u16, Millis>) -> 
     Candidate { read, floor: read.value.ceiling.max(remembered) }
 }
 
-/// Whether a dynamic holder is the one that must give its slot back, because more hold slots than the quota allows: the
-/// owner that came last. One at a time; the next looks again after it.
-pub fn must_give_back(view: &View, pool: &RangeInclusive<u16>, quota: u16, slot: u16) -> bool {
-    let owners: Vec<&SlotRead> = dynamic_owners(view, pool, None).collect();
-    if owners.len() <= usize::from(quota) {
-        return false;
+/// How a dynamic holder fits into the quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    Within,
+    /// More hold slots than the quota allows, and those that came later leave.
+    OthersLeave,
+    /// It is among those that came last: it gives its slot back.
+    Over,
+}
+
+/// How the holder of `slot` fits. Whoever looks at the same view sees the same nodes leave, so all of them may at once.
+pub fn fit(view: &View, pool: &RangeInclusive<u16>, quota: u16, slot: u16) -> Fit {
+    let order = |read: &SlotRead| {
+        let worker = read.owner.as_ref().map(|owner| owner.value.worker.as_str()).unwrap_or_default();
+        (Registration::sequence_of(worker).unwrap_or(u64::MAX), read.slot)
+    };
+    let mut owners: Vec<_> = dynamic_owners(view, pool, None).map(order).collect();
+    owners.sort_unstable();
+    let over = owners.split_off(owners.len().min(usize::from(quota)));
+    match over.iter().any(|(_, leaves)| *leaves == slot) {
+        true => Fit::Over,
+        false if over.is_empty() => Fit::Within,
+        false => Fit::OthersLeave,
     }
-    let last = owners.iter().max_by_key(|slot| {
-        let worker = slot.owner.as_ref().map(|owner| owner.value.worker.as_str()).unwrap_or_default();
-        (Registration::sequence_of(worker).unwrap_or(u64::MAX), slot.slot)
-    });
-    last.is_some_and(|last| last.slot == slot)
 }
 
 /// Owners that name a registration of `node`, by slot.
@@ -194,5 +206,21 @@ mod tests {
         check(false, 2, "a-1", Turn::Now);
         check(false, 2, "b-2", Turn::Soon { rank: 1, interest: front("a-1") });
         check(false, 2, "c-3", Turn::Later { rank: 2, interest: front("b-2") });
+    }
+
+    #[test]
+    fn those_who_came_last_leave_all_at_once() {
+        let mut view = view(&[], true, 1);
+        for (slot, worker) in [(1, "early-2"), (2, "late-11"), (3, "later-12")] {
+            let mut read = view.slots[0].clone();
+            read.slot = slot;
+            read.owner.as_mut().expect("the first is owned").value.worker = worker.to_owned();
+            if slot == 1 { view.slots[1] = read } else { view.slots.push(read) }
+        }
+        let fits = |quota| [0, 1, 2, 3].map(|slot| fit(&view, &(0..=3), quota, slot));
+        assert_eq!(fits(4), [Fit::Within; 4]);
+        assert_eq!(fits(2), [Fit::OthersLeave, Fit::OthersLeave, Fit::Over, Fit::Over]);
+        assert_eq!(fits(1), [Fit::Over, Fit::OthersLeave, Fit::Over, Fit::Over], "gone-9 came after early-2");
+        assert_eq!(fits(0), [Fit::Over; 4]);
     }
 }

@@ -3,10 +3,10 @@
 
 use super::coordination::{Failure, Session, SessionId, Survey, View};
 use super::grant::Grant;
-use crate::fetch::{HEALTH_PATH, fetch};
+use crate::fetch::{REGION_HEALTH_PATH, fetch};
 use serde::Deserialize;
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -33,10 +33,12 @@ pub struct Known {
     pub past: Past,
 }
 
-/// What was before this node had its first grant. All nodes of a region must say the same of it, whoever is asked, also
-/// right after some of them were started.
+/// What was before this node had its first grant, and while it stood still. All nodes of a region must say the same of it,
+/// whoever is asked, also right after some of them were started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Past {
+    /// When it was asked for (BOOTTIME, microseconds).
+    pub asked_us: i64,
     /// How long the region stays out, if anything is known of an outage: until then (BOOTTIME, microseconds).
     pub out: Out,
     /// As many workers as others say the region needs.
@@ -76,6 +78,32 @@ struct ElderHold {
     left_ms: u64,
 }
 
+/// Whether this process stood still: frozen, stopped, starved. It saw no bad look then, and others may have seen nothing
+/// else. Whoever looks beats, and the first one to beat afterwards notices it for all.
+#[derive(Debug, Default)]
+pub struct Pulse(Mutex<Beats>);
+
+#[derive(Debug, Default)]
+struct Beats {
+    last_us: Option<i64>,
+    stood_still_until_us: Option<i64>,
+}
+
+/// Everybody looks once a second at least, and a survey takes [`WITHIN`] and [`ELDERS_WITHIN`] at most.
+const STOOD_STILL_US: i64 = 5_000_000;
+
+impl Pulse {
+    /// Beats; says until when it last stood still, if ever. All in microseconds of BOOTTIME.
+    pub fn beat(&self, now_us: i64) -> Option<i64> {
+        let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if beats.last_us.is_some_and(|last_us| now_us - last_us > STOOD_STILL_US) {
+            beats.stood_still_until_us = Some(now_us);
+        }
+        beats.last_us = Some(now_us);
+        beats.stood_still_until_us
+    }
+}
+
 /// Surveys the region until the keeper is gone, each second and whenever `again` says so. Nothing is known before this
 /// node has its first grant.
 pub async fn run(
@@ -83,18 +111,21 @@ pub async fn run(
     mut grants: watch::Receiver<Option<Arc<Grant>>>,
     again: Arc<Notify>,
     known: watch::Sender<Option<Known>>,
+    pulse: Arc<Pulse>,
     boot_us: fn() -> i64,
 ) {
-    let mut past = None;
+    let mut past: Option<Past> = None;
     let mut attached = Attached::default();
     loop {
         let session = sessions.borrow_and_update().clone();
         let holding = grants.borrow_and_update().is_some();
         if let Some(session) = session {
+            let stood_still_until_us = pulse.beat(boot_us());
+            let stood_still = past.is_some_and(|past| Some(past.asked_us) < stood_still_until_us);
             let look = async {
-                if past.is_none() && holding {
+                if stood_still || (past.is_none() && holding) {
                     let view = session.look().await?;
-                    past = Some(remember(&view, session.id(), boot_us).await);
+                    past = Some(remember(&view, session.id(), stood_still, boot_us).await);
                 }
                 session.survey().await
             };
@@ -143,12 +174,18 @@ impl Attached {
     }
 }
 
-/// What was before: what those who were there say. Where nobody can be asked, what the ages of the owners tell.
-async fn remember(view: &View, me: SessionId, boot_us: fn() -> i64) -> Past {
-    let Some(age_ms) = carried_for_ms(view, me) else { return Past { out: Out::No, needed: 0 } };
+/// What was before: what those who were there say. Where nobody can be asked, what the ages of the owners tell; of a time
+/// when this node stood still they tell nothing.
+async fn remember(view: &View, me: SessionId, stood_still: bool, boot_us: fn() -> i64) -> Past {
+    let asked_us = boot_us();
+    let age_ms = match carried_for_ms(view, me) {
+        _ if stood_still => 0,
+        Some(age_ms) => age_ms,
+        None => return Past { asked_us, out: Out::No, needed: 0 },
+    };
     let mut asked = JoinSet::new();
     for url in elders(view, me) {
-        asked.spawn(async move { fetch(&format!("{url}{HEALTH_PATH}"), ELDERS_WITHIN).await });
+        asked.spawn(async move { fetch(&format!("{url}{REGION_HEALTH_PATH}"), ELDERS_WITHIN).await });
     }
     let (mut told, mut silent): (Vec<Elder>, bool) = (Vec::new(), false);
     while let Some(answered) = asked.join_next().await {
@@ -170,7 +207,7 @@ async fn remember(view: &View, me: SessionId, boot_us: fn() -> i64) -> Past {
         None if silent => Out::Since(now_us - age_ms * 1_000),
         None => Out::Since(now_us), // whoever still shows as an owner is gone
     };
-    Past { out, needed }
+    Past { asked_us, out, needed }
 }
 
 /// Where the other holders of slots answer.
@@ -248,6 +285,13 @@ mod tests {
         assert_eq!([(0, 4), (1, 3), (2, 4)].map(|(s, live)| attached.live(ME, live, s * second)), [4, 3, 4]);
         assert_eq!([(9, 0), (10, 2), (13, 3)].map(|(s, live)| attached.live(other, live, s * second)), [4, 4, 4]);
         assert_eq!([(14, 3), (15, 4), (16, 0)].map(|(s, live)| attached.live(other, live, s * second)), [3, 4, 0]);
+    }
+
+    #[test]
+    fn a_pause_is_noticed_once_by_whoever_beats_first() {
+        let (pulse, second) = (Pulse::default(), 1_000_000);
+        assert_eq!([100, 104, 109].map(|s| pulse.beat(s * second)), [None; 3]);
+        assert_eq!([115, 116].map(|s| pulse.beat(s * second)), [Some(115 * second); 2]);
     }
 
     #[test]

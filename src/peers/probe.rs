@@ -1,7 +1,7 @@
 //! One look at a peer: its region health, at any of its addresses, within the time GeoDNS gives it.
 
 use crate::client::dns;
-use crate::fetch::{self, HEALTH_PATH};
+use crate::fetch::{self, REGION_HEALTH_PATH};
 use hickory_resolver::TokioResolver;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ impl Target {
         let (host, port) = fetch::endpoint(url)?;
         let addresses: Vec<IpAddr> = host.parse().into_iter().collect();
         let resolver = addresses.is_empty().then(|| dns::resolver(&[]));
-        let url = format!("{}{HEALTH_PATH}", url.trim_end_matches('/'));
+        let url = format!("{}{REGION_HEALTH_PATH}", url.trim_end_matches('/'));
         Ok(Target { url, host, port, resolver, addresses, valid_until: None })
     }
 

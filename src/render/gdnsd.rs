@@ -4,7 +4,7 @@
 use super::fidelity::{self, Aspect, Finding};
 use super::layout::{Family, Layout};
 use super::weights::whole;
-use super::{HEALTH_PATH, Rendering, Server, header, zone};
+use super::{REGION_HEALTH_PATH, Rendering, Server, header, zone};
 use crate::topology::{Region, Topology};
 use std::fmt::Write;
 
@@ -84,7 +84,7 @@ fn service(layout: &Layout<'_>, server: &Server, findings: &mut Vec<Finding>, te
     let _ = write!(
         text,
         "service_types => {{\n  {SERVICE} => {{\n    plugin => http_status\n    port => {}\n    \
-         url_path => {HEALTH_PATH}\n    vhost => {}\n    ok_codes => [ 200 ]\n    interval => {possible}\n    \
+         url_path => {REGION_HEALTH_PATH}\n    vhost => {}\n    ok_codes => [ 200 ]\n    interval => {possible}\n    \
          timeout => {timeout}\n    down_thresh => {down}\n    up_thresh => {up}\n    \
          ok_thresh => 1        # one good probe clears the count: only bad ones in a row take a region down\n  }}\n}}\n\n",
         server.probe_port, layout.topology.dns.name,

@@ -7,7 +7,7 @@
 use super::fidelity::{self, Aspect, Finding};
 use super::layout::{Family, Layout};
 use super::weights::whole;
-use super::{HEALTH_PATH, Rendering, Server, header, zone};
+use super::{REGION_HEALTH_PATH, Rendering, Server, header, zone};
 use crate::topology::Topology;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -87,7 +87,7 @@ fn zonefile(layout: &Layout<'_>, server: &Server, findings: &mut Vec<Finding>) -
 
 fn url(topology: &Topology, port: u16) -> String {
     let scheme = if port == 443 { "https" } else { "http" };
-    format!("{scheme}://{}:{port}{HEALTH_PATH}", topology.dns.name)
+    format!("{scheme}://{}:{port}{REGION_HEALTH_PATH}", topology.dns.name)
 }
 
 fn lua_list(addresses: &[IpAddr]) -> String {

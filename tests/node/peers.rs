@@ -16,7 +16,7 @@ fn a_region_surges_while_one_that_spills_here_is_down() {
     let peers = [format!("us-east={}", us_east.url()), format!("eu-west={}", eu_west.url())];
     let launch = |name: &str| {
         let peers = ["--peer", &peers[0], "--peer", &peers[1], "--region-hold-seconds", "4"];
-        scene.launch(name).with(&peers).start()
+        scene.launch(name).with(&peers).with(&["--lame-duck-seconds", "2"]).start()
     };
     let first = launch("first");
     first.wait_ready();
@@ -49,6 +49,10 @@ fn a_region_surges_while_one_that_spills_here_is_down() {
     us_east.set_well(true);
     block_until("us-east to be up", || nodes.iter().all(|n| up(n, "us-east") == Some(1.0)).then_some(()));
     let well = Instant::now();
+    // Load balancers hear of it first, and whoever still comes is served.
+    standbys[0].wait_unready("leaving");
+    let served = standbys[0].get("/api/v1/id");
+    assert_eq!((served.status, served.header("connection")), (200, Some("close")), "{}", served.text());
     for standby in &standbys {
         standby.wait_unready("standby");
     }

@@ -431,6 +431,7 @@ fn settings(pool: u16) -> Settings {
         window_ms: 3_000,
         first_window_ms: 500,
         max_borrow_ms: 6_000,
+        lame_duck_ms: 400,
         #[cfg(feature = "broken")]
         flaw: None,
     }

@@ -70,7 +70,7 @@ fn start(
     let config = Config {
         coordination: fleet::coordination(&CoordinationArgs::default(), region).expect("the harness's servers"),
         expected: fleet::expected(topology, region),
-        settings: fleet::settings(topology, region),
+        settings: fleet::settings(topology, region, Duration::ZERO),
         card: card(worker, role),
         state_dir: None,
         init: None,

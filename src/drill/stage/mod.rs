@@ -21,7 +21,7 @@ use crate::clock;
 use crate::fetch::fetch;
 use crate::geodns::ask::{Question, ask};
 use crate::lease::coordination::Expected;
-use crate::render::HEALTH_PATH;
+use crate::render::REGION_HEALTH_PATH;
 use crate::topology::{Region, Topology};
 use anyhow::{Context, bail};
 use std::fs;
@@ -270,7 +270,7 @@ async fn started_well(node: &mut Node, standby: bool) -> anyhow::Result<()> {
 /// Waits until the region says of itself that it is well.
 async fn healthy(spot: &Spot, within: Duration) -> anyhow::Result<()> {
     let address = spot.public.first().context("a region without addresses")?;
-    let url = format!("http://{address}{HEALTH_PATH}");
+    let url = format!("http://{address}{REGION_HEALTH_PATH}");
     let mut last = String::new();
     let waited = wait_for(&format!("{} to be well", spot.region), within, async || {
         let (status, body) = match fetch(&url, ANSWER_WITHIN).await {

@@ -5,7 +5,7 @@ use crate::drill::record::Change;
 use crate::drill::stage::balancer::is_ready;
 use crate::drill::stage::{Seat, Sight, Spot};
 use crate::fetch::fetch;
-use crate::render::HEALTH_PATH;
+use crate::render::REGION_HEALTH_PATH;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,7 +24,7 @@ const STANDBY_EVERY: Duration = Duration::from_millis(50);
 /// Asks a region for its health as GeoDNS does, for ever, only more often.
 pub async fn verdicts(spot: Spot, region: usize, log: Log) {
     let Some(address) = spot.public.first() else { return };
-    let url = format!("http://{address}{HEALTH_PATH}");
+    let url = format!("http://{address}{REGION_HEALTH_PATH}");
     let mut every = interval(VERDICT_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -34,7 +34,7 @@ async fn a_lame_duck_serves_everybody_and_shows_pools_the_way_out() {
     let mut pooled = Raw::connect(node.address).await;
     pooled.send("GET /api/v1/id HTTP/1.1\r\n\r\n").await;
     assert_eq!(pooled.answer().await.unwrap().header("connection"), "");
-    node.api.lame_duck();
+    node.api.lame_duck(true);
     pooled.send("GET /api/v1/id HTTP/1.1\r\n\r\n").await;
     let got = pooled.answer().await.unwrap();
     assert_eq!((got.status.as_u16(), got.header("connection")), (200, "close"));

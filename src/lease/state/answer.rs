@@ -99,6 +99,9 @@ impl State {
         match opened {
             Ok(Opened { session, high_water }) => {
                 self.session_over(); // an answer of the old one may have come after its end
+                if self.lost_session {
+                    self.claim_from = at.boot_ms + ATTACH_MS;
+                }
                 self.failures = 0;
                 self.session = Some(session);
                 self.link = Link::Connected;
@@ -212,6 +215,7 @@ impl State {
             sealed: None,
             admission: None,
             check_admission: false,
+            leave_at: None,
         };
         #[cfg(feature = "broken")]
         self.flawed_granted(&hold);

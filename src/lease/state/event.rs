@@ -16,6 +16,8 @@ pub struct Settings {
     pub window_ms: u64,
     pub first_window_ms: u64,
     pub max_borrow_ms: u64,
+    /// How long a node goes on issuing, unready, before it gives its slot back because the quota shrank.
+    pub lame_duck_ms: u64,
     /// What is broken on purpose.
     #[cfg(feature = "broken")]
     pub flaw: Option<super::flaw::Flaw>,
@@ -111,7 +113,7 @@ pub enum Notice {
         slot: u16,
         mark: Millis,
     },
-    /// The quota was given to others while we were away, or shrank: going back to the line.
+    /// The quota was given to others while we were away, or shrank: going back to the line, after the lame duck if it may.
     GivingBack {
         slot: u16,
     },
@@ -158,6 +160,8 @@ pub enum Phase {
     /// Not allowed to claim: its clock is wrong, or too far behind.
     Ineligible,
     Holding,
+    /// Holding, and about to give the slot back: the quota shrank. Issues meanwhile, until load balancers have noticed.
+    Leaving,
     /// Holding, but out of touch with the coordination service: issues to its ceiling.
     Detached,
     Stopping,

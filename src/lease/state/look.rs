@@ -1,7 +1,7 @@
 //! Deciding on a look: claim, re-attach, give back, clear away, or wait and for what.
 
 use super::*;
-use crate::lease::line::{self, Candidate, Turn};
+use crate::lease::line::{self, Candidate, Fit, Turn};
 use crate::lease::znode::{Class, Owner};
 
 /// How long a node with room lets each of those in front of it go ahead: longer than a claim takes, and so short that the
@@ -95,6 +95,10 @@ impl State {
             Some(candidate) if self.is_out_of_reach(at, candidate, notices) => return,
             Some(_) => {}
             None => self.clock_behind = false,
+        }
+        if at.boot_ms < self.claim_from {
+            self.look_at = Some(self.claim_from);
+            return;
         }
         let quota = line::dynamic_quota(&view.admission.value, self.server_now(at));
         match line::turn(view, &self.settings.dynamic, quota, name) {
@@ -210,19 +214,33 @@ impl State {
         let dynamic = self.settings.dynamic.contains(&slot);
         if hold.attached == self.session {
             hold.admission = Some((view.admission.version, quota));
-            if dynamic && line::must_give_back(view, &self.settings.dynamic, quota, slot) {
-                self.give_back(slot, notices);
-            } else if dynamic && line::dynamic_owners(view, &self.settings.dynamic, None).count() > usize::from(quota) {
-                hold.check_admission = true; // somebody else goes first; see whether that was enough
-                self.retry_at = at.boot_ms + 100;
-                self.look = true;
+            match line::fit(view, &self.settings.dynamic, quota, slot) {
+                _ if !dynamic => {}
+                Fit::Within => hold.leave_at = None,
+                Fit::OthersLeave => {
+                    hold.leave_at = None;
+                    hold.admission = None; // the next extend sees whether they did
+                }
+                Fit::Over => {
+                    let lame_duck_ms = self.settings.lame_duck_ms;
+                    let leave_at = *hold.leave_at.get_or_insert_with(|| {
+                        notices.push(Notice::GivingBack { slot });
+                        at.boot_ms + lame_duck_ms
+                    });
+                    if at.boot_ms >= leave_at {
+                        self.seal_held();
+                    }
+                }
             }
             return;
         }
         // A new session: attach to it, if the quota was not given to others meanwhile.
         let others = line::dynamic_owners(view, &self.settings.dynamic, Some(slot)).count();
         if dynamic && others >= usize::from(quota) {
-            return self.give_back(slot, notices);
+            notices.push(Notice::GivingBack { slot });
+            self.seal_held();
+            self.look = true;
+            return;
         }
         let Some(name) = self.registered.clone() else { return };
         let Some(hold) = &self.hold else { return };
@@ -244,11 +262,5 @@ impl State {
             delete_registration: old,
         };
         self.plan = Some((Sent::Reattach { ceiling }, Request::Write(write)));
-    }
-
-    fn give_back(&mut self, slot: u16, notices: &mut Vec<Notice>) {
-        notices.push(Notice::GivingBack { slot });
-        self.seal_held();
-        self.look = true;
     }
 }

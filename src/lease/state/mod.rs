@@ -44,6 +44,8 @@ struct Hold {
     /// The admission last seen while holding, to notice a quota that shrank.
     admission: Option<(Version, u16)>,
     check_admission: bool,
+    /// It gives the slot back at this moment, if the quota has no room for it then either.
+    leave_at: Option<u64>,
 }
 
 /// One attempt to claim.
@@ -117,11 +119,18 @@ pub struct State {
     /// crowd is still there.
     conflicts: u32,
     retry_at: u64,
+    lost_session: bool,
+    /// No dynamic slot is claimed before.
+    claim_from: u64,
     jitter: u64,
     /// The service's clock (since 1970) minus the time since boot, in milliseconds.
     server_lead_ms: Option<i64>,
     last_view: Option<Overview>,
 }
+
+/// A service that stood still for longer than a session ends all sessions at once. Whoever held a slot attaches to it anew,
+/// and issues all the while: standbys, which lost their sessions with the others, leave them so much time.
+const ATTACH_MS: u64 = 2_000;
 
 /// How often a holder compares its ceiling with the clock, between extends.
 const LOOK_AT_CEILING_MS: u64 = 1_000;
@@ -169,6 +178,8 @@ impl State {
             failures: 0,
             conflicts: 0,
             retry_at: 0,
+            lost_session: false,
+            claim_from: 0,
             jitter,
             server_lead_ms: None,
             last_view: None,
@@ -188,6 +199,7 @@ impl State {
         match &self.hold {
             _ if self.stopping => Phase::Stopping,
             Some(hold) if hold.sealed.is_none() => match attached(hold) && self.link == Link::Connected {
+                true if hold.leave_at.is_some() => Phase::Leaving,
                 true => Phase::Holding,
                 false => Phase::Detached,
             },
@@ -293,7 +305,8 @@ impl State {
             return self.send(Sent::Update { eligible }, Request::Update { name, value });
         }
         if let Some(hold) = &self.hold {
-            if hold.attached != Some(session) || self.look {
+            let leaves = hold.leave_at.is_some_and(|leave_at| at.boot_ms >= leave_at);
+            if hold.attached != Some(session) || self.look || leaves {
                 return self.send(Sent::Look, Request::Look);
             }
             let due = at.boot_ms >= hold.extend_at || self.runs_low(at, hold);
@@ -367,6 +380,7 @@ impl State {
     fn session_over(&mut self) {
         #[cfg(feature = "broken")]
         self.flawed_session_over();
+        self.lost_session |= self.session.is_some();
         self.session = None;
         self.link = Link::Over;
         self.registered = None;

@@ -1,7 +1,7 @@
 //! The tree, from the bottom up: each region's addresses and their checks; its spill set; the list of those who come
 //! last; the pair of "itself, else the others"; and on top the fleet's name, which chooses the pair of the nearest region.
 
-use crate::render::HEALTH_PATH;
+use crate::render::REGION_HEALTH_PATH;
 use crate::render::chain::Chain;
 use crate::render::layout::{Family, Layout};
 use crate::render::weights::whole;
@@ -120,7 +120,7 @@ pub fn build(layout: &Layout<'_>, policy: Policy, probe_port: u16) -> Tree {
                 ip_address: address,
                 fqdn: topology.dns.name.clone(),
                 port: probe_port,
-                resource_path: HEALTH_PATH.to_owned(),
+                resource_path: REGION_HEALTH_PATH.to_owned(),
                 request_interval: if health.interval.as_secs() <= 10 { 10 } else { 30 },
                 failure_threshold: health.unhealthy_threshold,
                 measure_latency: true,
