@@ -78,6 +78,7 @@ impl Cli {
             | Command::Check(_)
             | Command::Decode(_)
             | Command::Get(_)
+            | Command::Health(_)
             | Command::Load(_)
             | Command::Render(_)
             | Command::Dns(_)
@@ -106,6 +107,7 @@ pub enum Command {
     Serve(ServeArgs),
     Up(UpArgs),
     Status(StatusArgs),
+    Health(HealthArgs),
     Init(InitArgs),
     Drain(DrainArgs),
     Undrain(UndrainArgs),
@@ -131,6 +133,7 @@ impl Command {
             | Command::Check(_)
             | Command::Decode(_)
             | Command::Get(_)
+            | Command::Health(_)
             | Command::Load(_)
             | Command::Render(_)
             | Command::Dns(_)
@@ -402,6 +405,40 @@ pub struct InitArgs {
     pub region: Option<String>,
 
     /// Print one JSON object a region
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Ask one node how it is
+///
+/// Prints every criterion with its value and its limit. Needs no shell and no curl beside it: made for the health check of
+/// a container or a unit, and for a person on a host.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  meridian health
+  meridian health http://10.0.0.7:8080 --region
+  podman run --health-cmd '[\"/meridian\", \"health\"]' …
+
+Exit codes: 0 it says 200, 1 it says 503, 3 it does not answer")]
+pub struct HealthArgs {
+    /// The node's public address [default: this host's, where --listen says]
+    #[arg(value_name = "URL")]
+    pub url: Option<String>,
+
+    /// What the node of this host was told to listen on
+    #[arg(long, value_name = "ADDR:PORT", env = "MERIDIAN_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+
+    /// Ask what it says of its region instead
+    #[arg(long)]
+    pub region: bool,
+
+    /// How long to wait for the answer, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub within: Duration,
+
+    /// Print the answer as it is, one JSON object
     #[arg(long)]
     pub json: bool,
 }

@@ -42,6 +42,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Dns(args) => runtime.block_on(commands::dns::run(args, &mut out)),
         Command::Drill(args) => runtime.block_on(commands::drill::run(args, &mut out)),
         Command::Completions(args) => commands::completions::run(args, &mut out),
+        Command::Health(args) => runtime.block_on(commands::health::run(args, &mut out)),
         Command::Get(args) => runtime.block_on(commands::get::run(args, &mut out)),
         Command::Load(args) => runtime.block_on(commands::load::run(args, &mut out)),
         Command::Init(args) => runtime.block_on(commands::init::run(args, &mut out)),

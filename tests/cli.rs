@@ -15,10 +15,11 @@ use tempfile::TempDir;
 
 const SMALL: &str = "tests/fixtures/small.yaml";
 const BAD: &str = "tests/fixtures/manifest/load-above-2x.yaml";
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "serve",
     "up",
     "status",
+    "health",
     "init",
     "drain",
     "undrain",
@@ -348,6 +349,19 @@ fn one_node_by_the_environment_and_flags_win() {
     assert_eq!(health["worker"], 0);
     assert_eq!(health["checks"]["ntp_synchronized"]["status"], "off");
     assert!(state.read_dir().expect("a folder").next().is_some(), "no high-water mark");
+
+    // The same by command: where the environment says that the node listens, or where it is asked.
+    let mut health = meridian(&["health"]);
+    health.env("MERIDIAN_LISTEN", http.trim_start_matches("http://"));
+    let table = check_command(health, 0, &[]).out;
+    assert!(table.starts_with("worker 0 of left: pass\nCHECK") && table.contains("ntp_synchronized"), "{table}");
+    let json = check(&["health", &http, "--json"], 0, &[]).out;
+    assert_eq!(serde_json::from_str::<Value>(&json).expect("JSON")["worker"], 0);
+    let region = check(&["health", &format!("{http}/"), "--region"], 0, &[]).out;
+    assert!(region.contains("\nworkers "), "{region}");
+    check(&["health", &format!("{http}/api")], 3, &["says 404 Not Found, and not how a node is"]);
+    check(&["health", "http://127.0.0.1:1"], 3, &["http://127.0.0.1:1/api/v1/health could not be asked"]);
+    check(&["health", "left"], 3, &["\"left/api/v1/health\" is no URL of a node; write http://host:port"]);
 
     // A flag wins also where the two exclude each other.
     let mut status = meridian(&["status", "--json", "--coordination", &place]);

@@ -10,6 +10,7 @@ pub mod drain;
 pub mod drill;
 pub mod fleet;
 pub mod get;
+pub mod health;
 pub mod init;
 pub mod load;
 pub mod render;
@@ -54,6 +55,11 @@ impl Failed {
     /// The command line asks for something that is not there.
     pub fn usage(message: impl Into<String>) -> anyhow::Error {
         Failed { exit: Exit::Usage, message: message.into() }.into()
+    }
+
+    /// Something out there is not what it should be.
+    pub fn world(message: impl Into<String>) -> anyhow::Error {
+        Failed { exit: Exit::World, message: message.into() }.into()
     }
 
     /// Something that cannot happen did.

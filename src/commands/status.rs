@@ -3,7 +3,7 @@
 use super::{Exit, complain, fleet, table};
 use crate::cli::StatusArgs;
 use crate::clock::{self, Clock};
-use crate::fetch::fetch;
+use crate::fetch::{NODE_HEALTH_PATH, fetch};
 use crate::id::Millis;
 use crate::lease::coordination::{Coordination, RegistrationRead, View};
 use crate::lease::line;
@@ -147,7 +147,7 @@ async fn ask_clocks(rows: &mut [Row]) {
 }
 
 async fn clock_drift(http: &str) -> Option<f64> {
-    let (_, body) = fetch(&format!("{http}/api/v1/health"), ASK_WITHIN).await.ok()?;
+    let (_, body) = fetch(&format!("{http}{NODE_HEALTH_PATH}"), ASK_WITHIN).await.ok()?;
     let health: serde_json::Value = serde_json::from_slice(&body).ok()?;
     health.pointer("/checks/clock_drift_ms/observed")?.as_f64()
 }

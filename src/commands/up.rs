@@ -6,7 +6,7 @@
 use super::{Exit, Failed, fleet, table};
 use crate::cli::UpArgs;
 use crate::clock;
-use crate::fetch::fetch;
+use crate::fetch::{NODE_HEALTH_PATH, fetch};
 use crate::shutdown::Signals;
 use crate::telemetry::LogFormat;
 use crate::topology::{Region, Topology};
@@ -287,7 +287,7 @@ impl Node {
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
-        let (_, body) = fetch(&format!("{}/api/v1/health", self.http()), Duration::from_secs(2)).await?;
+        let (_, body) = fetch(&format!("{}{NODE_HEALTH_PATH}", self.http()), Duration::from_secs(2)).await?;
         let health: Health = serde_json::from_slice(&body).context("a node's health")?;
         Ok(Row {
             region: self.region.clone(),
