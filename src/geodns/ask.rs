@@ -4,9 +4,9 @@ use hickory_net::runtime::TokioRuntimeProvider;
 use hickory_net::udp::UdpClientStream;
 use hickory_net::xfer::FirstAnswer;
 use hickory_net::{DnsHandle, NetError};
-use hickory_proto::op::{DnsRequest, DnsRequestOptions, Edns, Message, Query, ResponseCode};
+use hickory_proto::op::{DnsRequest, DnsRequestOptions, DnsResponse, Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
-use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
@@ -58,8 +58,7 @@ pub async fn ask(question: &Question<'_>, within: Duration) -> Result<Answer, Un
 }
 
 async fn once(question: &Question<'_>, within: Duration) -> Result<Answer, Unanswered> {
-    let broken = |error: &dyn std::fmt::Display| Unanswered::Broken(error.to_string());
-    let name = Name::from_str(&format!("{}.", question.name)).map_err(|error| broken(&error))?;
+    let name = rooted(question.name)?;
     let record = if question.ipv4 { RecordType::A } else { RecordType::AAAA };
     let mut message = Message::query();
     // An authoritative server has nobody to ask.
@@ -71,36 +70,57 @@ async fn once(question: &Question<'_>, within: Duration) -> Result<Answer, Unans
     edns.options_mut().insert(EdnsOption::Subnet(ClientSubnet::new(address, prefix, 0)));
     message.set_edns(edns);
 
-    let exchange = UdpClientStream::builder(question.server, TokioRuntimeProvider::default())
+    let response = exchange(message, question.server, None, within).await?;
+    if response.metadata.truncation {
+        return Err(Unanswered::Broken(format!("more addresses than fit into {PAYLOAD_BYTES} bytes")));
+    }
+    let scope = response.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Subnet)).and_then(|option| match option {
+        EdnsOption::Subnet(subnet) => Some(subnet.scope_prefix()),
+        _ => None,
+    });
+    Ok(Answer { scope, ..Answer::of(&response) })
+}
+
+/// Sends one question and waits for its answer; `from` is an address of this machine.
+pub(super) async fn exchange(
+    question: Message,
+    server: SocketAddr,
+    from: Option<IpAddr>,
+    within: Duration,
+) -> Result<DnsResponse, Unanswered> {
+    let exchange = UdpClientStream::builder(server, TokioRuntimeProvider::default())
         .with_timeout(Some(within))
+        .with_bind_addr(from.map(|from| SocketAddr::new(from, 0)))
         .exchange();
-    let request = DnsRequest::new(message, DnsRequestOptions::default());
+    let request = DnsRequest::new(question, DnsRequestOptions::default());
     let response = tokio::time::timeout(within, exchange.send(request).first_answer())
         .await
         .map_err(|_| Unanswered::Silent(within))?
         .map_err(|error| match error {
             NetError::Timeout => Unanswered::Silent(within),
-            other => broken(&other),
+            other => Unanswered::Broken(other.to_string()),
         })?;
-    if response.metadata.response_code != ResponseCode::NoError {
-        return Err(Unanswered::Refused(response.metadata.response_code.to_string()));
+    match response.metadata.response_code {
+        ResponseCode::NoError => Ok(response),
+        code => Err(Unanswered::Refused(code.to_string())),
     }
-    if response.metadata.truncation {
-        return Err(broken(&format!("more addresses than fit into {PAYLOAD_BYTES} bytes")));
-    }
-    let mut addresses: Vec<IpAddr> = response
-        .answers
-        .iter()
-        .filter_map(|record| match &record.data {
+}
+
+impl Answer {
+    /// What it says, but for a subnet.
+    pub(super) fn of(response: &Message) -> Answer {
+        let address = |record: &Record| match &record.data {
             RData::A(address) => Some(IpAddr::V4(address.0)),
             RData::AAAA(address) => Some(IpAddr::V6(address.0)),
             _ => None,
-        })
-        .collect();
-    addresses.sort();
-    let scope = response.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Subnet)).and_then(|option| match option {
-        EdnsOption::Subnet(subnet) => Some(subnet.scope_prefix()),
-        _ => None,
-    });
-    Ok(Answer { addresses, ttl: response.answers.iter().map(|record| record.ttl).min(), scope })
+        };
+        let mut addresses: Vec<IpAddr> = response.answers.iter().filter_map(address).collect();
+        addresses.sort();
+        Answer { addresses, ttl: response.answers.iter().map(|record| record.ttl).min(), scope: None }
+    }
+}
+
+/// A name as it is asked for: from the root.
+pub(super) fn rooted(name: &str) -> Result<Name, Unanswered> {
+    Name::from_str(&format!("{name}.")).map_err(|error| Unanswered::Broken(error.to_string()))
 }
