@@ -49,6 +49,11 @@ impl Caller {
         Caller { address, connection: None }
     }
 
+    /// Whether the next call goes over the connection of the last one.
+    pub fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
     pub fn get(&mut self, path: &str) -> io::Result<Reply> {
         self.ask(path, "*/*")
     }
