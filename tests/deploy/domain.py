@@ -67,7 +67,7 @@ LEVELS = {
     "standby.replicas": [1, 0, 4],
     "disruption.enabled": BOTH,
     "disruption.core": [1, "34%"],
-    "disruption.burst": ["25%", 2],
+    "disruption.burst": [1, 2],
     "service.type": ["ClusterIP", "NodePort", "LoadBalancer"],
     "service.annotations": [{}, {"example.com/lb": "nlb"}],
     "service.trafficDistribution": ["PreferClose", "PreferSameZone", "PreferSameNode"],

@@ -146,7 +146,6 @@ fn draw(number: u64, habit: &Habit, mut dice: Dice, shared: &Shared) {
                     struck = true;
                     shared.ledger.struck(format!("{problem} ({excuse})"));
                 }
-                None if problem == "503 no_lease" && pod.gave_back() => shared.ledger.gave_back(),
                 None => shared.ledger.refused(format!("client {number}: {problem} from {}", pod.describe())),
             },
             (None, Err(_)) => unreachable!("an error is a problem"),

@@ -22,9 +22,6 @@ pub struct Sums {
     /// By nodes that had said that they were ready and to which nothing had been done: each breaks the promise.
     pub refused: u64,
     pub described: Vec<String>,
-    /// By nodes that gave their slot back at once because the quota had shrunk: a known limit of the lease, which does
-    /// not let those who send requests notice first. Counted apart, so that anything else is seen.
-    pub gave_back: u64,
     /// By processes that were killed or stopped under the request, by what it looked like.
     pub struck: BTreeMap<String, u64>,
     /// Looks at which a client knew no endpoint though nothing had been killed.
@@ -58,10 +55,6 @@ impl Ledger {
         if inner.sums.described.len() < DESCRIBED {
             inner.sums.described.push(what);
         }
-    }
-
-    pub fn gave_back(&self) {
-        self.0.lock().expect("nothing panics under it").sums.gave_back += 1;
     }
 
     pub fn struck(&self, what: String) {

@@ -213,11 +213,6 @@ impl Pod {
         )
     }
 
-    /// Whether it says that the quota, having shrunk, left no room for its slot.
-    pub fn gave_back(&self) -> bool {
-        fs::read_to_string(&self.log).is_ok_and(|text| text.contains("the quota is full without this slot"))
-    }
-
     /// The last lines it logged.
     pub fn last_words(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();

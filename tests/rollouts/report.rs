@@ -61,16 +61,8 @@ impl Report {
         );
         let _ = writeln!(
             text,
-            "{} evictions of burst nodes were out of the question because of that: a budget counts who stands by as away. \
-             {} times a client found no endpoint in an orderly rollout.",
-            played.iter().map(|played| played.blocked).sum::<usize>(),
+            "{} times a client found no endpoint in an orderly rollout.",
             sum(|played| played.sums.nobody),
-        );
-        let _ = writeln!(
-            text,
-            "Not counted among those refused: {} answers of nodes that gave their slot back at once, because the quota had \
-             shrunk.",
-            sum(|played| played.sums.gave_back),
         );
         let mut broken: Vec<String> = played.iter().flat_map(|played| played.broken.clone()).collect();
         if rollouts.iter().all(|rollout| !matches!(rollout.action, Action::Install(_))) {

@@ -45,8 +45,6 @@ pub struct Played {
     pub broken: Vec<String>,
     /// Upgrades after which burst nodes stood by in a standby's place; how many in sum; and all upgrades.
     pub swaps: (usize, usize, usize),
-    /// Evictions that a disruption budget would have refused for ever.
-    pub blocked: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -81,8 +79,6 @@ pub struct Stage<'a> {
     counted: Instant,
     /// Quotas that were in force, and until when they may still show.
     quotas: VecDeque<(usize, Option<Instant>)>,
-    /// Evictions that a disruption budget would have refused for ever.
-    blocked: usize,
     broken: Vec<String>,
 }
 
@@ -116,7 +112,6 @@ impl<'a> Stage<'a> {
             tree: None,
             counted: Instant::now(),
             quotas: VecDeque::new(),
-            blocked: 0,
             broken: Vec::new(),
         };
         let clients = Clients::start(plan.seed, shared);
@@ -182,7 +177,7 @@ impl<'a> Stage<'a> {
             broken.push("no id was drawn".to_owned());
         }
         let broken = broken.into_iter().map(|what| format!("stage {}: {what}", plan.stage)).collect();
-        Played { rollouts, tally, sums, broken, swaps, blocked: stage.blocked }
+        Played { rollouts, tally, sums, broken, swaps }
     }
 
     fn act(&mut self, action: &Action) -> Result<(), Stuck> {
@@ -368,17 +363,9 @@ impl<'a> Stage<'a> {
                 let known = |client| service.endpoints(client).iter().any(|other| Arc::ptr_eq(other, &pod));
                 (!pod.serves() || (0..CLIENTS).all(known)).then_some(())
             })?;
-            let dynamic = self.shape().dynamic();
-            let blocked = self.wait("the disruption budget to allow it", |cluster| {
-                if pod.is_gone() || cluster.may_evict(&release, &pod) {
-                    pod.delete();
-                    return Some(false);
-                }
-                // All is as it should be, and stays so: burst nodes that stand by in a standby's place are not ready, and
-                // use the budget up.
-                cluster.unfinished(dynamic).is_none().then_some(true)
+            self.wait("the disruption budget to allow it", |cluster| {
+                (pod.is_gone() || cluster.may_evict(&release, &pod)).then(|| pod.delete())
             })?;
-            self.blocked += usize::from(blocked);
         }
         self.converge()
     }
