@@ -1,0 +1,124 @@
+"""AWS on loopback: moto, with what it lacks of Route 53. Prints its port once it listens; ends with its input.
+
+moto keeps no CIDR collections and no CIDR or geoproximity records, takes an alias that leads nowhere (Route 53 refuses
+it, and so the order in which records are made would go untested), and asks for a log group's ARN in another form.
+"""
+import os
+import sys
+import threading
+import uuid
+
+from moto.core.responses import ActionResult, EmptyResult
+from moto.route53 import models, urls
+from moto.route53.exceptions import InvalidChangeBatch
+from moto.route53.responses import Route53
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+
+class Collection:
+    def __init__(self, name):
+        self.id = str(uuid.uuid4())
+        self.arn = f"arn:aws:route53:::cidrcollection/{self.id}"
+        self.name = name
+        self.version = 1
+        self.locations = {}
+
+
+COLLECTIONS = {}
+
+
+def create_cidr_collection(self):
+    made = Collection(self._get_param("Name"))
+    COLLECTIONS[made.id] = made
+    return ActionResult({"Collection": {"Arn": made.arn, "Id": made.id, "Name": made.name, "Version": 1}, "Location": made.arn})
+
+
+def list_cidr_collections(self):
+    rows = [{"Arn": c.arn, "Id": c.id, "Name": c.name, "Version": c.version} for c in COLLECTIONS.values()]
+    return ActionResult({"CidrCollections": rows})
+
+
+def change_cidr_collection(self):
+    collection = COLLECTIONS[self._get_param("Id")]
+    for change in self._get_param("Changes"):
+        blocks = collection.locations.setdefault(change["LocationName"], [])
+        if change["Action"] == "PUT":
+            blocks.extend(block for block in change["CidrList"] if block not in blocks)
+        else:
+            blocks[:] = [block for block in blocks if block not in change["CidrList"]]
+        if not blocks:
+            del collection.locations[change["LocationName"]]
+    collection.version += 1
+    return ActionResult({"Id": collection.id})
+
+
+def list_cidr_blocks(self):
+    collection = COLLECTIONS[self._get_param("CollectionId")]
+    wanted = self._get_param("LocationName")
+    rows = [
+        {"CidrBlock": block, "LocationName": location}
+        for location, blocks in collection.locations.items() for block in blocks if wanted in (None, location)
+    ]
+    return ActionResult({"CidrBlocks": rows})
+
+
+def list_cidr_locations(self):
+    return ActionResult({"CidrLocations": [{"LocationName": name} for name in COLLECTIONS[self._get_param("CollectionId")].locations]})
+
+
+def delete_cidr_collection(self):
+    del COLLECTIONS[self._get_param("Id")]
+    return EmptyResult()
+
+
+def remember_routing(original):
+    def init(self, kwargs):
+        original(self, kwargs)
+        self.cidr_routing_config = kwargs.get("CidrRoutingConfig")
+        self.geo_proximity_location = kwargs.get("GeoProximityLocation")
+    return init
+
+
+def refuse_what_leads_nowhere(original):
+    def change(self, zone_id, changes):
+        zone = self.get_hosted_zone(zone_id)
+        there = {(record.name.rstrip("."), record.type) for record in zone.rrsets}
+        for item in changes:
+            record = item["ResourceRecordSet"]
+            target = record.get("AliasTarget")
+            if item["Action"] != "DELETE" and target and (target["DNSName"].rstrip("."), record["Type"]) not in there:
+                raise InvalidChangeBatch
+        return original(self, zone_id, changes)
+    return change
+
+
+def log_group_as_aws_takes_it(original):
+    def create(self, zone_id, arn):
+        made = original(self, zone_id, f"{arn}:*")
+        made.cloud_watch_logs_log_group_arn = arn
+        return made
+    return create
+
+
+def serve():
+    for action in (create_cidr_collection, list_cidr_collections, change_cidr_collection, list_cidr_blocks,
+                   list_cidr_locations, delete_cidr_collection):
+        setattr(Route53, action.__name__, action)
+    for path in ("cidrcollection", "cidrcollection/(?P<id>[^/]+)", "cidrcollection/(?P<id>[^/]+)/cidrblocks"):
+        urls.url_paths[r"{0}/(?P<api_version>[\d_-]+)/" + path + "$"] = Route53.dispatch
+    models.RecordSet.__init__ = remember_routing(models.RecordSet.__init__)
+    backend = models.Route53Backend
+    backend.change_resource_record_sets = refuse_what_leads_nowhere(backend.change_resource_record_sets)
+    backend.create_query_logging_config = log_group_as_aws_takes_it(backend.create_query_logging_config)
+
+    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+    os.environ["MOTO_PORT"] = str(server.port)
+    print(server.port, flush=True)
+    # Whoever started it holds the other end: with that gone, it goes too.
+    threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True).start()
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    serve()
