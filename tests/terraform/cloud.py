@@ -8,6 +8,8 @@ import sys
 import threading
 import uuid
 
+os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+
 from moto.core.responses import ActionResult, EmptyResult
 from moto.route53 import models, urls
 from moto.route53.exceptions import InvalidChangeBatch
