@@ -11,6 +11,7 @@ locals {
 }
 
 resource "aws_eip" "this" {
+  # checkov:skip=CKV2_AWS_19: they are the load balancer's (subnet_mapping below), which this check does not follow through a dynamic block
   for_each = var.public_subnets
 
   domain = "vpc"
