@@ -1,7 +1,8 @@
 # The commands of this project. CI runs only these (through scripts/test).
 
 .PHONY: help build up check lint unit models models-long simulation integration geodns drills drills-full torture \
-	torture-long broken workers workers-full deploy rollouts rollouts-full image bench availability failover install test
+	torture-long broken workers workers-full deploy terraform rollouts rollouts-full image bench availability failover install \
+	test
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +64,11 @@ workers-full: ## the same with all 1,024 slots of the format, measured into docs
 deploy: ## the Helm chart: render matrix, schemas, policies, alerts (installed by `make install`)
 	@PYTHONDONTWRITEBYTECODE=1 "$$(scripts/install-deploy --where)/python/bin/python" -m pytest -q -rP --no-header tests/deploy || { \
 		test -e "$$(scripts/install-deploy --where)/complete" || echo "make deploy: run scripts/install-deploy first" >&2; exit 1; }
+
+terraform: ## the Terraform stacks: validations, policies, all regions applied to an AWS on loopback, the zone walked
+	@test -n "$$MERIDIAN_BIN" || cargo build
+	@PYTHONDONTWRITEBYTECODE=1 "$$(scripts/install-deploy --where)/python/bin/python" -m pytest -q -rP --no-header tests/terraform || { \
+		test -e "$$(scripts/install-deploy --where)/complete" || echo "make terraform: run scripts/install-deploy first" >&2; exit 1; }
 
 rollouts: ## the rendered chart with real processes: 120 upgrades, rollbacks, scales and kills while clients draw
 	cargo test --test rollouts
