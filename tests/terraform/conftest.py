@@ -15,13 +15,19 @@ def workspace(tmp_path_factory):
     return stacks.Workspace(tmp_path_factory.mktemp("workspace"))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def fleets(workspace, tmp_path_factory):
-    """Begins with the first test, because most of it is waiting; the others run meanwhile."""
     with fleet.applied(workspace, tmp_path_factory.mktemp("fleets")) as jobs:
         yield jobs
 
 
+@pytest.fixture(scope="session", autouse=True)
+def begin_early(request):
+    """Most of applying is waiting: it begins with the first test, and the others run meanwhile."""
+    if any("fleets" in item.fixturenames for item in request.session.items):
+        request.getfixturevalue("fleets")
+
+
 def pytest_collection_modifyitems(items):
     """Those that wait for the fleets come last."""
-    items.sort(key=lambda item: "fleets" in getattr(item.function, "__code__").co_varnames[:item.function.__code__.co_argcount])
+    items.sort(key=lambda item: "fleets" in item.fixturenames)
