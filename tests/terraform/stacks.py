@@ -81,7 +81,7 @@ class Workspace:
             init(root, self.env)
 
     def roots(self):
-        return [self.folder / "stacks/region", self.folder / "stacks/global", self.folder / "tests"]
+        return [self.folder / "stacks/region", self.folder / "stacks/global", self.folder]
 
     def run(self, *args, cwd, ok=(0,), env=None):
         began = time.monotonic()
