@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 
+import boto3
 import yaml
 
 import stacks
@@ -32,15 +33,16 @@ INSTANCES = {
     "zookeeper": {"package": {"url": "https://archive.apache.org/dist/zookeeper/zookeeper-3.9.4/apache-zookeeper-3.9.4-bin.tar.gz",
                               "sha512": "b" * 128}},
 }
-CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
 # Every way to run a region is one of them.
 WAYS = {
     "us-east": INSTANCES,
-    "us-west": INSTANCES | {"certificate_arn": CERTIFICATE.replace("eu-west-1", "us-west-2"), "ceiling": "quota"},
-    "eu-west": INSTANCES | {"certificate_arn": CERTIFICATE, "algorithm": "least_outstanding_requests"},
+    "us-west": INSTANCES | {"ceiling": "quota"},
+    "eu-west": INSTANCES | {"algorithm": "least_outstanding_requests"},
     "apac": {"platform": "kubernetes"},
     "sa-east": INSTANCES,
 }
+# These also serve on port 443.
+TLS = ["us-west", "eu-west"]
 FOUR = ["us-east", "us-west", "eu-west", "apac"]
 
 
@@ -57,6 +59,10 @@ class Fleet:
 
     def region(self, name, endpoint):
         variables = {"region": name, "manifest": str(self.path), "log_bucket": "logs", "deletion_protection": False} | WAYS[name]
+        if name in TLS:
+            acm = boto3.client("acm", endpoint_url=endpoint, region_name=self.manifest["regions"][name]["cloud"]["region"],
+                               aws_access_key_id="test", aws_secret_access_key="test")
+            variables["certificate_arn"] = acm.request_certificate(DomainName=self.manifest["dns"]["name"])["CertificateArn"]
         return self.life(stacks.Stack(self.workspace, "region", self.folder / f"{name}.tfstate", endpoint, variables))
 
     def everywhere(self, endpoint):
