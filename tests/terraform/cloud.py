@@ -1,7 +1,8 @@
 """AWS on loopback: moto, with what it lacks of Route 53. Prints its port once it listens; ends with its input.
 
 moto keeps no CIDR collections and no CIDR or geoproximity records, takes an alias that leads nowhere (Route 53 refuses
-it, and so the order in which records are made would go untested), and asks for a log group's ARN in another form.
+it, and so the order in which records are made would go untested), asks for a log group's ARN in another form, and
+answers MonitorInstances with an internal error.
 """
 import os
 import sys
@@ -11,6 +12,7 @@ import uuid
 os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
 
 from moto.core.responses import ActionResult, EmptyResult
+from moto.ec2.responses import EC2Response
 from moto.route53 import models, urls
 from moto.route53.exceptions import InvalidChangeBatch
 from moto.route53.responses import Route53
@@ -103,7 +105,13 @@ def log_group_as_aws_takes_it(original):
     return create
 
 
+def monitor_instances(self):
+    rows = [{"InstanceId": instance, "Monitoring": {"State": "enabled"}} for instance in self._get_param("InstanceIds", [])]
+    return ActionResult({"InstanceMonitorings": rows})
+
+
 def serve():
+    EC2Response.monitor_instances = monitor_instances
     for action in (create_cidr_collection, list_cidr_collections, change_cidr_collection, list_cidr_blocks,
                    list_cidr_locations, delete_cidr_collection):
         setattr(Route53, action.__name__, action)
