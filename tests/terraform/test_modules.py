@@ -1,9 +1,11 @@
 """Modules and stacks by themselves: formatted, valid, documented, refused where they should be, without findings."""
 import concurrent.futures
+import hashlib
 import json
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -132,3 +134,29 @@ def test_refused_with_a_sentence(workspace, tmp_path, stack, variables, said):
     plan = stacks.Stack(workspace, stack, tmp_path / "tfstate", "http://127.0.0.1:9", given | variables)
     done = plan.do("plan", ok=(1,))
     assert said in " ".join(re.sub(r"[│╷╵]", " ", done.stderr).split()), done.stderr
+
+
+def test_tables_of_the_readmes_are_current():
+    done = subprocess.run([sys.executable, ROOT / "scripts/terraform-docs", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_one_digest(tmp_path):
+    """The chart's annotation, the binary's (which is the nodes' metric) and what Terraform tags with are the same."""
+    import chart
+    sha256 = hashlib.sha256(MANIFEST.read_bytes()).hexdigest()
+    assert sha256 in "".join(chart.texts({}))
+    assert json.loads(stacks.render(MANIFEST, tmp_path / "tree").read_text())["manifest_sha256"] == sha256
+
+
+def test_a_missing_provider_or_binary_names_its_remedy(monkeypatch, tmp_path):
+    monkeypatch.setenv("MERIDIAN_TERRAFORM_MIRROR", str(tmp_path))
+    with pytest.raises(pytest.fail.Exception, match="MERIDIAN_TERRAFORM_MIRROR=.* holds no hashicorp/aws/5"):
+        stacks.mirror()
+    monkeypatch.setenv("MERIDIAN_BIN", str(tmp_path / "meridian"))
+    with pytest.raises(pytest.fail.Exception, match="run cargo build, or name a binary by MERIDIAN_BIN"):
+        stacks.meridian()
+    monkeypatch.setenv("MERIDIAN_DEPLOY_TOOLS", str(tmp_path))
+    monkeypatch.setattr(stacks.shutil, "which", lambda name: None)
+    with pytest.raises(pytest.fail.Exception, match="put it on PATH or run scripts/install-deploy"):
+        stacks.terraform()
