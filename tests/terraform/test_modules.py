@@ -81,7 +81,7 @@ def test_every_validation_has_a_run_that_it_refuses():
 
 
 def test_policies():
-    done = subprocess.run([tools.tool("checkov"), "-d", stacks.SOURCES, "--framework", "terraform", "--skip-download", "--quiet",
+    done = subprocess.run([tools.tool("checkov"), "-d", stacks.SOURCES, "--framework", "terraform", "--skip-download",
                            "--compact", "-o", "json"], capture_output=True, text=True, cwd=ROOT)
     report = json.loads(done.stdout)
     summary, results = report["summary"], report["results"]
