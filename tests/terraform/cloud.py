@@ -1,9 +1,10 @@
-"""AWS on loopback: moto, with what it lacks of Route 53. Prints its port once it listens; ends with its input.
+"""AWS on loopback: moto, and what it lacks. Prints its port once it listens; ends with its input.
 
-moto keeps no CIDR collections and no CIDR or geoproximity records, takes an alias that leads nowhere (Route 53 refuses
-it, and so the order in which records are made would go untested), asks for a log group's ARN in another form, and
-answers MonitorInstances with an internal error.
+Of Route 53 it keeps no CIDR collections and no CIDR or geoproximity records, forgets the children of a check that changes,
+and takes an alias that leads nowhere (Route 53 refuses it, and so the order in which records are made would go untested).
+Elsewhere it answers less than it was told, and a second plan would find that: see `forgotten`.
 """
+import functools
 import os
 import sys
 import threading
@@ -11,8 +12,14 @@ import uuid
 
 os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
 
+from moto.autoscaling.models import FakeScalingPolicy
 from moto.core.responses import ActionResult, EmptyResult
+from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models.launch_templates import LaunchTemplate
+from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses import EC2Response
+from moto.eks.models import EKSBackend
+from moto.elbv2.models import AvailabilityZone, ELBv2Backend, FakeLoadBalancer
 from moto.route53 import models, urls
 from moto.route53.exceptions import InvalidChangeBatch
 from moto.route53.responses import Route53
@@ -110,8 +117,75 @@ def monitor_instances(self):
     return ActionResult({"InstanceMonitorings": rows})
 
 
-def serve():
+def afterwards(owner, name):
+    """Wraps a method: the function gets the object, the answer and what was asked."""
+    def wrap(function):
+        original = getattr(owner, name)
+
+        @functools.wraps(original)
+        def wrapped(self, *args, **kwargs):
+            answer = original(self, *args, **kwargs)
+            function(self, answer, kwargs)
+            return answer
+        setattr(owner, name, wrapped)
+    return wrap
+
+
+def forgotten():
+    """What moto is told and does not answer."""
     EC2Response.monitor_instances = monitor_instances
+    FakeScalingPolicy.enabled = True
+    SecurityGroupRule.description = property(lambda rule: rule.ip_range.get("Description") or rule.source_group.get("Description"))
+
+    @afterwards(models.FakeZone, "add_vpc")
+    def by_its_name_in_the_api(zone, vpc, _):
+        vpc.update(VPCId=vpc.get("vpc_id"), VPCRegion=vpc.get("vpc_region"))
+
+    @afterwards(EC2Backend, "run_instances")
+    def groups_of_the_first_interface(backend, reservation, _):
+        for instance in reservation.instances:
+            instance.security_groups = instance.security_groups or list(instance.nics[0].group_set)
+
+    @afterwards(ELBv2Backend, "create_load_balancer")
+    def fixed_addresses(backend, balancer, asked):
+        balancer.fixed = {one["SubnetId"]: one["AllocationId"] for one in asked.get("subnet_mappings") or [] if "AllocationId" in one}
+
+    def zones(balancer):
+        found = [AvailabilityZone(subnet) for subnet in balancer.subnets]
+        for zone in found:
+            allocation = balancer.fixed.get(zone.subnet_id)
+            zone.load_balancer_addresses = [{"AllocationId": allocation}] if allocation else []
+        return found
+    FakeLoadBalancer.availability_zones = property(zones)
+
+    @afterwards(EKSBackend, "create_cluster")
+    def the_clusters_group(backend, cluster, asked):
+        ec2 = ec2_backends[backend.account_id][backend.region_name]
+        vpc = ec2.get_subnet(cluster.resources_vpc_config["subnetIds"][0]).vpc_id
+        group = ec2.create_security_group(f"eks-cluster-sg-{cluster.name}", "the cluster's own", vpc_id=vpc)
+        cluster.resources_vpc_config.update(clusterSecurityGroupId=group.id, vpcId=vpc)
+
+    @afterwards(EKSBackend, "delete_cluster")
+    def and_it_goes_with_the_cluster(backend, cluster, _):
+        ec2 = ec2_backends[backend.account_id][backend.region_name]
+        ec2.delete_security_group(group_id=cluster.resources_vpc_config["clusterSecurityGroupId"])
+
+    create_version = LaunchTemplate.create_version
+
+    def without_its_own_tags(template, data, description):
+        kept = [spec for spec in data.get("TagSpecifications", []) if spec.get("ResourceType") != "launch-template"]
+        return create_version(template, data | ({"TagSpecifications": kept} if kept else {}), description)
+    LaunchTemplate.create_version = without_its_own_tags
+
+    update = models.Route53Backend.update_health_check
+
+    def only_what_is_said(backend, check, asked):
+        return update(backend, check, asked | {key: asked[key] or None for key in ("children", "regions")})
+    models.Route53Backend.update_health_check = only_what_is_said
+
+
+def serve():
+    forgotten()
     for action in (create_cidr_collection, list_cidr_collections, change_cidr_collection, list_cidr_blocks,
                    list_cidr_locations, delete_cidr_collection):
         setattr(Route53, action.__name__, action)
