@@ -135,11 +135,21 @@ def forgotten():
     """What moto is told and does not answer."""
     EC2Response.monitor_instances = monitor_instances
     FakeScalingPolicy.enabled = True
+    # An empty one is answered as one.
+    FakeScalingPolicy.predictive_scaling_configuration = property(lambda policy: None, lambda policy, value: None)
     SecurityGroupRule.description = property(lambda rule: rule.ip_range.get("Description") or rule.source_group.get("Description"))
 
     @afterwards(models.FakeZone, "add_vpc")
     def by_its_name_in_the_api(zone, vpc, _):
         vpc.update(VPCId=vpc.get("vpc_id"), VPCRegion=vpc.get("vpc_region"))
+        zone.private_zone = bool(vpc["VPCId"])
+
+    @afterwards(Route53, "create_hosted_zone")
+    def in_its_network(request, answer, _):
+        network = request._get_param("VPC.VPCId")
+        zone = next(z for z in reversed(request.backend.zones.values()) if z.name.rstrip(".") == request._get_param("Name").rstrip("."))
+        if network and not zone.vpcs:
+            zone.add_vpc(network, request._get_param("VPC.VPCRegion"))
 
     @afterwards(EC2Backend, "run_instances")
     def groups_of_the_first_interface(backend, reservation, _):
@@ -169,6 +179,11 @@ def forgotten():
     def and_it_goes_with_the_cluster(backend, cluster, _):
         ec2 = ec2_backends[backend.account_id][backend.region_name]
         ec2.delete_security_group(group_id=cluster.resources_vpc_config["clusterSecurityGroupId"])
+
+    @afterwards(EKSBackend, "create_nodegroup")
+    def one_at_once_and_no_ssh(backend, group, asked):
+        group.remote_access = asked.get("remote_access") or None
+        group.update_config = group.update_config or {"maxUnavailable": 1}
 
     create_version = LaunchTemplate.create_version
 
