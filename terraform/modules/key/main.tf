@@ -6,6 +6,10 @@ data "aws_partition" "this" {}
 
 data "aws_region" "this" {}
 
+locals {
+  log_groups = "arn:${data.aws_partition.this.partition}:logs:${data.aws_region.this.name}:${data.aws_caller_identity.this.account_id}:log-group:*"
+}
+
 resource "aws_kms_key" "this" {
   description             = var.name
   enable_key_rotation     = true
@@ -23,10 +27,18 @@ resource "aws_kms_key" "this" {
         Resource  = "*"
       },
       {
-        Sid       = "Services"
+        Sid       = "Logs"
         Effect    = "Allow"
-        Principal = { Service = ["logs.${data.aws_region.this.name}.amazonaws.com", "cloudwatch.amazonaws.com"] }
+        Principal = { Service = "logs.${data.aws_region.this.name}.amazonaws.com" }
         Action    = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
+        Resource  = "*"
+        Condition = { ArnLike = { "kms:EncryptionContext:aws:logs:arn" = local.log_groups } }
+      },
+      {
+        Sid       = "Alarms"
+        Effect    = "Allow"
+        Principal = { Service = "cloudwatch.amazonaws.com" }
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
         Resource  = "*"
         Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.this.account_id } }
       },
