@@ -33,7 +33,7 @@ pub enum Stand {
 impl Stand {
     pub fn of(status: &Status) -> Stand {
         match status.phase {
-            Phase::Holding => Stand::Holding,
+            Phase::Holding | Phase::Leaving => Stand::Holding,
             Phase::Detached => Stand::Detached,
             Phase::Standby { .. } if status.registration.is_some() && status.overview.is_some() => Stand::Waiting,
             Phase::Standby { .. } | Phase::Connecting | Phase::Ineligible | Phase::Stopping => Stand::Outside,
