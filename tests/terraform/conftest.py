@@ -16,6 +16,12 @@ def workspace(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def provider(workspace):
+    with stacks.provider(workspace) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
 def fleets(workspace, tmp_path_factory):
     with fleet.applied(workspace, tmp_path_factory.mktemp("fleets")) as jobs:
         yield jobs

@@ -1,11 +1,14 @@
 """Terraform, the AWS API on loopback, and the binary. What is missing fails the test that needs it and says what to do."""
 import contextlib
+import ctypes
 import glob
 import json
 import os
 import pathlib
 import platform
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -91,6 +94,24 @@ class Workspace:
                         f"{done.stdout[-3000:]}{done.stderr[-6000:]}", pytrace=False)
         done.seconds = time.monotonic() - began
         return done
+
+
+@contextlib.contextmanager
+def provider(workspace):
+    """The environment in which all who want no more of the provider than its schema share one process of it. Terraform
+    starts one for each step else, and a second of a processor goes into every start."""
+    binary = next((workspace.folder / ".terraform/providers").glob("*/hashicorp/aws/*/*/terraform-provider-aws_*"))
+    dies_with_us = lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    process = subprocess.Popen([binary, "-debug"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=dies_with_us)
+    try:
+        told = (re.search(r"TF_REATTACH_PROVIDERS='(.*)'", line) for line in process.stdout)
+        found = next(filter(None, told), None)
+        if not found:
+            pytest.fail(f"{binary} did not say where it listens", pytrace=False)
+        yield {"TF_REATTACH_PROVIDERS": found[1]}
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextlib.contextmanager

@@ -21,14 +21,15 @@ def test_formatted(workspace):
     assert workspace.run("fmt", "-check", "-recursive", "-diff", cwd=stacks.SOURCES, ok=(0, 3)).stdout == ""
 
 
-def test_every_module_and_stack_is_valid(workspace):
+def test_every_module_and_stack_is_valid(workspace, provider):
     """Each by itself. Modules share what was fetched for the root of the tests."""
     def valid(module):
         folder = workspace.folder / module.relative_to(stacks.SOURCES)
         if folder not in workspace.roots():
             shutil.copy(workspace.folder / ".terraform.lock.hcl", folder)
-        env = {} if folder in workspace.roots() else {"TF_DATA_DIR": str(folder / ".terraform")}
-        if env:
+        env = dict(provider)
+        if folder not in workspace.roots():
+            env["TF_DATA_DIR"] = str(folder / ".terraform")
             (folder / ".terraform").mkdir()
             (folder / ".terraform/providers").symlink_to(workspace.folder / ".terraform/providers")
             workspace.run("get", cwd=folder, env=env)
@@ -40,14 +41,14 @@ def test_every_module_and_stack_is_valid(workspace):
     print(f"{len(MODULES)} modules and stacks valid")
 
 
-def test_runs_with_mocks(workspace):
+def test_runs_with_mocks(workspace, provider):
     """`terraform test`, its files in three heaps at once."""
     files = sorted((workspace.folder / "tests").glob("*.tftest.hcl"), key=lambda file: -file.read_text().count("\nrun "))
     heaps = [files[start::3] for start in range(3)]
 
     def tested(heap):
         filters = [f"-filter=tests/{file.name}" for file in heap]
-        return workspace.run("test", "-no-color", *filters, cwd=workspace.folder, ok=(0, 1))
+        return workspace.run("test", "-no-color", *filters, cwd=workspace.folder, env=provider, ok=(0, 1))
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=3) as pool:
         done = list(pool.map(tested, heaps))
