@@ -7,6 +7,7 @@ use meridian::lease::coordination::{Expected, View};
 use meridian::lease::file::Directory;
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::Path;
@@ -165,6 +166,28 @@ fn a_fleet_comes_up_gives_ids_and_leaves_nothing() {
     for (region, ids) in draw(&fleet.nodes) {
         assert!(ids[0] > *drawn[&region].last().expect("ids"), "{region}: {} is not above", ids[0]);
     }
+    assert_eq!(fleet.stop().code(), Some(0));
+}
+
+/// That it also renders, validates and applies is shown by `make deploy` and `make terraform`.
+#[test]
+fn a_fifth_region_is_one_entry_and_serves_ids() {
+    let folder = TempDir::new().expect("a folder");
+    let text =
+        ["regions/meridian.yaml", "tests/fixtures/fifth.yaml"].map(|f| std::fs::read_to_string(f).expect(f)).concat();
+    let manifest = folder.path().join("five.yaml");
+    std::fs::write(&manifest, &text).expect("a disk");
+    let fleet = up(&folder.path().join("fleet"), 5, &["--manifest", manifest.to_str().expect("a path of text")]);
+    let fifth = fleet.nodes.iter().find(|node| node.region == "sa-east").expect("five regions");
+    assert_eq!(fifth.datacenter, 4);
+    let drawn = draw(&fleet.nodes);
+    assert_eq!(drawn.values().flatten().collect::<HashSet<_>>().len(), 500);
+    assert!(drawn["sa-east"].iter().all(|id| SNOWFLAKE64.decode(*id).expect("an id").origin.datacenter == 4));
+    // Chart and Terraform hash the same bytes.
+    let sha256: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+    let metrics = get(&fifth.ops, "/metrics", "*/*").expect("an answer");
+    let info = format!("meridian_manifest_info{{sha256=\"{sha256}\"}}");
+    assert!(metrics.text().contains(&info), "no {info} in {}", metrics.text());
     assert_eq!(fleet.stop().code(), Some(0));
 }
 

@@ -7,22 +7,10 @@ import yaml
 import chart
 import kubernetes
 import semantics
+from tools import ROOT
 
-FIFTH = """
-  sa-east:
-    datacenter: 4
-    traffic: 10
-    workers: { quota: 5, static: 3, surge: 9 }
-    spill: { us-east: 1 }
-    order: [us-east, us-west, eu-west, apac]
-    residency: any
-    zookeeper: "zk-0.sa-east:2182,zk-1.sa-east:2183/meridian"
-    endpoint: sa-east.ids.example.com
-    addresses: [192.0.2.5]
-    networks: [10.4.0.0/16]
-    location: { latitude: -23.5, longitude: -46.6 }
-    cloud: { provider: aws, region: sa-east-1, zones: [sa-east-1a, sa-east-1b, sa-east-1c], cidr: 10.14.0.0/16 }
-"""
+# With other ports than the regions of the manifest.
+FIFTH = (ROOT / "tests/fixtures/fifth.yaml").read_text().replace("zk-0.sa-east:2181", "zk-0.sa-east:2183").replace(":2181", ":2182")
 FIVE = chart.manifest().rstrip("\n") + "\n" + FIFTH
 ALL = chart.values(**{"monitoring.rules.enabled": True, "monitoring.serviceMonitor.enabled": True, "monitoring.dashboard.enabled": True})
 BUILDS = {

@@ -8,24 +8,10 @@ import boto3
 import yaml
 
 import stacks
-from tools import MANIFEST
+from tools import MANIFEST, ROOT
 from zone import Zone
 
-FIFTH = """
-  sa-east:
-    datacenter: 4
-    traffic: 10
-    workers: { quota: 5, static: 3, surge: 9 }
-    spill: { us-east: 1 }
-    order: [us-east, us-west, eu-west, apac]
-    residency: any
-    zookeeper: "zk-0.sa-east:2181,zk-1.sa-east:2181,zk-2.sa-east:2181,zk-3.sa-east:2181,zk-4.sa-east:2181/meridian"
-    endpoint: sa-east.ids.example.com
-    addresses: [192.0.2.5]
-    networks: [10.4.0.0/16]
-    location: { latitude: -23.5, longitude: -46.6 }
-    cloud: { provider: aws, region: sa-east-1, zones: [sa-east-1a, sa-east-1b, sa-east-1c], cidr: 10.14.0.0/16 }
-"""
+FIFTH = (ROOT / "tests/fixtures/fifth.yaml").read_text()
 INSTANCES = {
     # One of those that moto knows.
     "image_id": "ami-760aaa0f",
