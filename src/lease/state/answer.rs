@@ -150,6 +150,7 @@ impl State {
                 let seen = (read.version, line::dynamic_quota(&read.value, now));
                 if let Some(hold) = &mut self.hold {
                     hold.check_admission = false;
+                    hold.stay_at = at.boot_ms + STAY_MS;
                     // Our own bump changes the version too: that look is the price of counting right.
                     if hold.admission.replace(seen) != Some(seen) {
                         self.look = true;
@@ -216,6 +217,7 @@ impl State {
             admission: None,
             check_admission: false,
             leave_at: None,
+            stay_at: 0,
         };
         #[cfg(feature = "broken")]
         self.flawed_granted(&hold);

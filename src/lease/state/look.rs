@@ -223,6 +223,7 @@ impl State {
                 }
                 Fit::Over => {
                     let lame_duck_ms = self.settings.lame_duck_ms;
+                    hold.stay_at = at.boot_ms + STAY_MS;
                     let leave_at = *hold.leave_at.get_or_insert_with(|| {
                         notices.push(Notice::GivingBack { slot });
                         at.boot_ms + lame_duck_ms

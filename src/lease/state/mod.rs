@@ -46,6 +46,8 @@ struct Hold {
     check_admission: bool,
     /// It gives the slot back at this moment, if the quota has no room for it then either.
     leave_at: Option<u64>,
+    /// Until then it asks for the admission at this moment: a quota that grows again keeps it.
+    stay_at: u64,
 }
 
 /// One attempt to claim.
@@ -131,6 +133,10 @@ pub struct State {
 /// A service that stood still for longer than a session ends all sessions at once. Whoever held a slot attaches to it anew,
 /// and issues all the while: standbys, which lost their sessions with the others, leave them so much time.
 const ATTACH_MS: u64 = 2_000;
+
+/// How often a holder that is about to leave asks whether it must: when a region surges, those that still leave since the
+/// last surge are as quick as standbys.
+const STAY_MS: u64 = 200;
 
 /// How often a holder compares its ceiling with the clock, between extends.
 const LOOK_AT_CEILING_MS: u64 = 1_000;
@@ -320,10 +326,12 @@ impl State {
                 let write = Write::Extend { slot: hold.slot, version: hold.version, record };
                 return self.send(Sent::Extend { ceiling }, Request::Write(write));
             }
-            if hold.check_admission {
+            let leaving = hold.leave_at.map(|leave_at| leave_at.min(hold.stay_at));
+            if hold.check_admission || leaving.is_some_and(|due| at.boot_ms >= due) {
                 return self.send(Sent::Admission, Request::Admission);
             }
-            return Next::Wait(Some(hold.extend_at.min(at.boot_ms + LOOK_AT_CEILING_MS)));
+            let look_at_ceiling = hold.extend_at.min(at.boot_ms + LOOK_AT_CEILING_MS);
+            return Next::Wait(Some(leaving.map_or(look_at_ceiling, |due| due.min(look_at_ceiling))));
         }
         if self.look || self.look_at.is_some_and(|due| at.boot_ms >= due) {
             return self.send(Sent::Look, Request::Look);

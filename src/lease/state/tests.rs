@@ -108,6 +108,12 @@ fn a_quota_that_shrinks_makes_a_lame_duck_first_and_one_that_grows_again_none() 
     let mut again = requota(&less, 2);
     assert_eq!(look(&mut state, &mut again, 2_399), (Phase::Holding, true));
     let mut less = requota(&again, 1);
+    assert_eq!(look(&mut state, &mut less, 2_500), (Phase::Leaving, true));
+    assert_eq!(state.next(At { boot_ms: 2_500, ..AT }), Next::Wait(Some(2_500 + STAY_MS)));
+    let mut again = requota(&less, 2);
+    run_at(&mut state, &mut again, At { boot_ms: 2_500 + STAY_MS, ..AT });
+    assert_eq!(state.phase(), Phase::Holding, "it asks by itself");
+    let mut less = requota(&again, 1);
     assert_eq!(look(&mut state, &mut less, 3_000), (Phase::Leaving, true));
     run_at(&mut state, &mut less, At { boot_ms: 3_400, ..AT });
     assert_eq!((state.phase(), state.grant().is_some()), (Phase::Standby { rank: 0 }, false));
