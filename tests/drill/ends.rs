@@ -1,10 +1,11 @@
 //! The command's own behaviour: what it refuses, that a seed is a schedule, and that nothing outlives it.
 
 use crate::run::drill;
+use crate::support::block_for;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -44,15 +45,8 @@ fn started() -> (Child, PathBuf) {
     (child, folder)
 }
 
-fn wait<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(begun.elapsed() < WITHIN, "waited {WITHIN:?} in vain: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+fn wait<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    block_for(WITHIN, what, condition)
 }
 
 /// Processes that have this folder on their command line.

@@ -6,6 +6,8 @@
 mod ends;
 mod page;
 mod run;
+#[path = "../support/mod.rs"]
+mod support;
 
 use clap::Parser;
 use run::{Performance, all};

@@ -1,5 +1,6 @@
 //! Drills as they are run by a script, some at a time.
 
+use crate::support::wait_within;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::io::Read;
@@ -100,17 +101,13 @@ fn read(pipe: Option<impl Read>) -> String {
 
 /// Its exit code; killed when it takes too long.
 fn wait(child: &mut Child) -> Result<Option<i32>, String> {
-    let begun = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Ok(status.code()),
-            Ok(None) if begun.elapsed() < LONGEST => std::thread::sleep(Duration::from_millis(50)),
-            Ok(None) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("runs after {LONGEST:?}"));
-            }
-            Err(error) => return Err(error.to_string()),
+    match wait_within(LONGEST, || child.try_wait().transpose()) {
+        Some(Ok(status)) => Ok(status.code()),
+        Some(Err(error)) => Err(error.to_string()),
+        None => {
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(format!("runs after {LONGEST:?}"))
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::pod::Pod;
 use crate::schedule::{Action, Plan, Shape, Whose};
 use crate::service::{Lag, Service};
 use crate::support::tree::Tree;
+use crate::support::wait_within;
 use meridian::census::Tally;
 use serde_json::json;
 use std::collections::VecDeque;
@@ -17,8 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Between two rounds of the controllers.
-const ROUND: Duration = Duration::from_millis(20);
 /// Between two counts of the slots that have an owner.
 const COUNT_EVERY: Duration = Duration::from_millis(1_000);
 /// A holder learns that the quota shrank with its next extension, 0.4 windows from its last; and what that takes.
@@ -253,18 +252,12 @@ impl<'a> Stage<'a> {
     fn wait<T>(&mut self, what: &str, mut so: impl FnMut(&mut Cluster) -> Option<T>) -> Result<T, Stuck> {
         let bound =
             Duration::from_secs(if self.history.last().is_some_and(|(shape, _)| shape.production) { 300 } else { 150 });
-        let begun = Instant::now();
-        loop {
+        let reached = wait_within(bound, || {
             self.cluster.tick();
             self.count_owners();
-            if let Some(value) = so(&mut self.cluster) {
-                return Ok(value);
-            }
-            if begun.elapsed() > bound {
-                return Err(format!("waited {} s in vain for {what}", bound.as_secs()));
-            }
-            std::thread::sleep(ROUND);
-        }
+            so(&mut self.cluster)
+        });
+        reached.ok_or_else(|| format!("waited {} s in vain for {what}", bound.as_secs()))
     }
 
     fn pause(&mut self, pause: Duration) -> Result<(), Stuck> {

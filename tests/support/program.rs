@@ -1,13 +1,13 @@
 //! The real binary, run as a person or a script runs it, and ended whatever becomes of the test.
 
-use super::block_until;
 use super::ensemble::spawn_for_life;
+use super::{block_until, wait_within};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// For a line that must come, or an end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -123,14 +123,8 @@ impl Program {
 
     /// Waits for its end.
     pub fn wait(mut self) -> Ended {
-        let started = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
-                break status;
-            }
-            assert!(started.elapsed() < PATIENCE, "runs after {PATIENCE:?}; stderr: {}", self.err());
-            std::thread::sleep(Duration::from_millis(2));
-        };
+        let ended = wait_within(PATIENCE, || self.child.try_wait().expect("it can be waited for"));
+        let status = ended.unwrap_or_else(|| panic!("runs after {PATIENCE:?}; stderr: {}", self.err()));
         for reader in self.readers.drain(..) {
             reader.join().expect("no reader panics");
         }

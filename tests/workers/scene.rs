@@ -3,7 +3,7 @@
 use crate::flags::Plan;
 use crate::roster::{HOLDERS, STANDBYS};
 use crate::seen::Seen;
-use crate::support::{Ensemble, Settings, block_for, spawn_for_life};
+use crate::support::{Ensemble, Settings, block_for, spawn_for_life, wait_within};
 use crate::word::Word;
 use crate::{manifest, servers};
 use meridian::census::Tally;
@@ -17,9 +17,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-/// Between two looks at what a phase waits for. Moments are told by the workers' words, not by these looks.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// For a carrier to add up its numbers.
 const NUMBERS_WITHIN: Duration = Duration::from_secs(20);
@@ -115,12 +112,9 @@ impl Scene {
     pub fn until(&self, what: &str, bound: Duration, meter: &mut servers::Meter, done: impl Fn(&Seen) -> bool) -> bool {
         let began = Instant::now();
         let mut told = began;
-        loop {
+        let reached = wait_within(bound, || {
             if done(&self.look()) {
-                return true;
-            }
-            if began.elapsed() > bound {
-                return false;
+                return Some(());
             }
             meter.sample(&self.servers);
             if told.elapsed() > Duration::from_secs(1) {
@@ -135,8 +129,9 @@ impl Scene {
                     );
                 }
             }
-            std::thread::sleep(PAUSE);
-        }
+            None
+        });
+        reached.is_some()
     }
 
     /// Ends everybody, and counts.
