@@ -12,7 +12,9 @@ pub async fn run(args: &HealthArgs, out: &mut impl Write) -> anyhow::Result<Exit
     let node = args.url.clone().unwrap_or_else(|| format!("http://{}", reachable(args.listen)));
     let url =
         format!("{}{}", node.trim_end_matches('/'), if args.region { REGION_HEALTH_PATH } else { NODE_HEALTH_PATH });
-    let (status, body) = fetch(&url, args.within).await.with_context(|| format!("{url} could not be asked"))?;
+    let (status, body) = fetch(&url, args.within)
+        .await
+        .with_context(|| format!("{url} could not be asked; is the node up, and is this its public port?"))?;
     let report: Option<Value> =
         serde_json::from_slice(&body).ok().filter(|report: &Value| report["checks"].is_object());
     let report = report.ok_or_else(|| Failed::world(format!("{url} says {status}, and not how a node is")))?;
