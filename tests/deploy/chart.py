@@ -2,10 +2,15 @@
 import copy
 import functools
 import hashlib
+import json
 import os
+import pathlib
 import re
+import shutil
+import tempfile
 
 import helm_python
+import jsonschema_rs
 import yaml
 
 from tools import CHART, MANIFEST
@@ -13,6 +18,7 @@ from tools import CHART, MANIFEST
 # The library is Go, and its garbage collector works for a server's memory by default; it reads this once, when loaded.
 os.environ.setdefault("GOGC", "1000")
 
+SCHEMA = "values.schema.json"
 SEPARATOR = re.compile(r"^---\s*$", re.MULTILINE)
 
 
@@ -28,9 +34,29 @@ class Loader(yaml.CSafeLoader):
 
 
 @functools.cache
-def loaded(ensemble=False):
-    """One of each: a render without the subchart takes it out of the chart that it was rendered from."""
-    return helm_python.Chart.load(CHART)
+def loaded(ensemble=False, bare=False):
+    """One of each: a render without the subchart takes it out of the chart that it was rendered from. A bare one has no
+    schemas: Helm compiles them again for each render, which is half of its work."""
+    if not bare:
+        return helm_python.Chart.load(CHART)
+    with tempfile.TemporaryDirectory() as folder:
+        copied = shutil.copytree(CHART, pathlib.Path(folder) / CHART.name, ignore=shutil.ignore_patterns(SCHEMA))
+        return helm_python.Chart.load(copied)
+
+
+@functools.cache
+def schemas():
+    """The chart's schema and the subchart's, compiled once."""
+    paths = CHART / SCHEMA, CHART / "charts/zookeeper" / SCHEMA
+    return [jsonschema_rs.validator_for(json.loads(path.read_text())) for path in paths]
+
+
+def unlawful(values):
+    """What the schemas say against values, on top of the defaults as Helm lays them."""
+    own, ensemble = schemas()
+    whole = loaded(ensemble=True).merge_values(values)
+    return [f"{'/'.join(map(str, error.instance_path))}: {error.message}"
+            for error in [*own.iter_errors(whole), *ensemble.iter_errors(whole["zookeeper"])]]
 
 
 @functools.cache
@@ -43,12 +69,13 @@ def regions():
     return yaml.safe_load(manifest())["regions"]
 
 
-def texts(values, region="us-east", text=None, name="meridian", namespace="ids", notes=False):
-    """The text of every object, keyed by nothing: templates in order. Raises what Helm raises."""
+def texts(values, region="us-east", text=None, name="meridian", namespace="ids", notes=False, bare=False):
+    """The text of every object, keyed by nothing: templates in order. Raises what Helm raises; if bare, the schemas were
+    judged elsewhere."""
     whole = {"region": region, "manifest": manifest() if text is None else text} | values
     own = values.get("zookeeper")
     ensemble = isinstance(own, dict) and own.get("enabled") is True
-    rendered = loaded(ensemble).render(whole, name=name, namespace=namespace)
+    rendered = loaded(ensemble, bare).render(whole, name=name, namespace=namespace)
     if notes:
         return next(text for path, text in rendered.items() if path == "meridian/templates/NOTES.txt")
     parts = (part for path, text in sorted(rendered.items()) if not path.endswith(".txt")

@@ -160,7 +160,8 @@ def everything():
 
 
 def plan(seed, renders):
-    """(rows, pairs that the chart refuses): rows of (region, row) that hold every lawful pair, then random ones."""
+    """(rows, how many of them hold every lawful pair, pairs that the chart refuses): rows of (region, row), the paired ones
+    first, then random ones."""
     rng = random.Random(seed)
     names = sorted(regions())
     rows, missing = [], everything()
@@ -177,8 +178,9 @@ def plan(seed, renders):
             rows.append(kept[0])
         else:
             refused.add(pair)
+    paired = len(rows)
     while len(rows) < renders:
         some = rng.sample(KEYS, rng.randint(1, 4))
         row = {key: rng.randrange(len(LEVELS[key])) for key in some}
         rows += [(region, lawful(row, region)) for region in names]
-    return rows, refused
+    return rows, paired, refused

@@ -49,12 +49,14 @@ class Fleet:
             acm = boto3.client("acm", endpoint_url=endpoint, region_name=self.manifest["regions"][name]["cloud"]["region"],
                                aws_access_key_id="test", aws_secret_access_key="test")
             variables["certificate_arn"] = acm.request_certificate(DomainName=self.manifest["dns"]["name"])["CertificateArn"]
-        return self.life(stacks.Stack(self.workspace, "region", self.folder / f"{name}.tfstate", endpoint, variables))
+        with stacks.provider(self.workspace, endpoint) as provider:
+            return self.life(stacks.Stack(self.workspace, "region", self.folder / f"{name}.tfstate", provider, variables))
 
     def everywhere(self, endpoint):
         variables = {"manifest": str(self.path), "tree": str(stacks.render(self.path, self.folder / "tree"))}
-        stack = stacks.Stack(self.workspace, "global", self.folder / "global.tfstate", endpoint, variables)
-        return self.life(stack, look=lambda: Zone(endpoint, self.manifest["dns"]["name"]), drain="us-east")
+        with stacks.provider(self.workspace, endpoint) as provider:
+            stack = stacks.Stack(self.workspace, "global", self.folder / "global.tfstate", provider, variables)
+            return self.life(stack, look=lambda: Zone(endpoint, self.manifest["dns"]["name"]), drain="us-east")
 
     def life(self, stack, look=None, drain=None):
         """Applied, planned again, read back, drained, taken down: what was seen."""

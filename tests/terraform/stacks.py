@@ -96,13 +96,19 @@ class Workspace:
         return done
 
 
+# Nothing listens there.
+NOWHERE = "http://127.0.0.1:9"
+
+
 @contextlib.contextmanager
-def provider(workspace):
-    """The environment in which all who want no more of the provider than its schema share one process of it. Terraform
-    starts one for each step else, and a second of a processor goes into every start."""
+def provider(workspace, endpoint=NOWHERE):
+    """The environment in which all steps share one process of the provider, which asks the AWS at this endpoint. Terraform
+    starts one for each step else, and a second of a processor goes into every start. A process that asks no AWS is for
+    many at once; one that does is for one stack, as each step tells it anew whom it works for."""
     binary = next((workspace.folder / ".terraform/providers").glob("*/hashicorp/aws/*/*/terraform-provider-aws_*"))
     dies_with_us = lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    process = subprocess.Popen([binary, "-debug"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=dies_with_us)
+    env = workspace.env | {"AWS_ENDPOINT_URL": endpoint}
+    process = subprocess.Popen([binary, "-debug"], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=dies_with_us)
     try:
         told = (re.search(r"TF_REATTACH_PROVIDERS='(.*)'", line) for line in process.stdout)
         found = next(filter(None, told), None)
@@ -149,12 +155,12 @@ def judged(manifest):
 
 
 class Stack:
-    """One stack with one state against one AWS: apply, plan, destroy."""
+    """One stack with one state, by the provider of an environment: apply, plan, destroy."""
 
-    def __init__(self, workspace, stack, state, endpoint, variables):
+    def __init__(self, workspace, stack, state, provider, variables):
         self.workspace = workspace
         self.cwd = workspace.folder / "stacks" / stack
-        self.env = {"AWS_ENDPOINT_URL": endpoint, "TF_DATA_DIR": str(self.cwd / ".terraform")}
+        self.env = provider | {"TF_DATA_DIR": str(self.cwd / ".terraform")}
         self.state = state
         self.args = ["-no-color", "-input=false", f"-state={state}", "-parallelism=40"]
         self.variables = [f"-var={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in variables.items()]

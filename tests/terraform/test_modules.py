@@ -123,7 +123,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("stack, variables, said", REFUSED, ids=[row[2][:40] for row in REFUSED])
-def test_refused_with_a_sentence(workspace, tmp_path, stack, variables, said):
+def test_refused_with_a_sentence(workspace, provider, tmp_path, stack, variables, said):
     given = {"manifest": str(MANIFEST)} | ({"log_bucket": "logs"} if stack == "region" else {})
     if stack == "global":
         given["tree"] = str(stacks.render(MANIFEST, tmp_path / "tree"))
@@ -131,8 +131,8 @@ def test_refused_with_a_sentence(workspace, tmp_path, stack, variables, said):
         other = tmp_path / "other.yaml"
         other.write_text(MANIFEST.read_text() + "# changed since\n")
         variables = {"manifest": str(other)}
-    # Nothing listens there: what is refused is refused before anybody is asked.
-    plan = stacks.Stack(workspace, stack, tmp_path / "tfstate", "http://127.0.0.1:9", given | variables)
+    # Nothing listens where this provider asks: what is refused is refused before anybody is asked.
+    plan = stacks.Stack(workspace, stack, tmp_path / "tfstate", provider, given | variables)
     done = plan.do("plan", ok=(1,))
     assert said in " ".join(re.sub(r"[│╷╵]", " ", done.stderr).split()), done.stderr
 
