@@ -17,18 +17,18 @@ check: ## check the manifest
 	cargo run --release -- check
 
 lint: ## formatting and clippy, warnings are errors
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
 
 unit: ## unit, property and snapshot tests, loom
 	cargo test --lib --bins --test architecture --test check --test loom
 	cargo test --doc
 
 models: ## the lease's models: the protocol holds, every broken variant is caught
-	cargo test --release --test lease_model -- --nocapture
+	cargo test --release -p meridian-models -- --nocapture
 
 models-long: ## the large models as well; prints a table for docs/results
-	MERIDIAN_MODEL=long cargo test --release --test lease_model -- --nocapture
+	MERIDIAN_MODEL=long cargo test --release -p meridian-models -- --nocapture
 
 simulation: ## the lease's state machine against a simulated ensemble, 2,400 seeds, each twice
 	cargo test --test simulation -- --nocapture

@@ -2,7 +2,7 @@
 //! caught. `scope.rs` bounds the worlds, `world.rs` is ZooKeeper, `fence.rs` and `admission.rs` are the protocol,
 //! `properties.rs` says what must hold.
 //!
-//! `cargo test --release --test lease_model -- --nocapture` prints a row per run; with `MERIDIAN_MODEL=long` in the
+//! `cargo test --release -p meridian-models -- --nocapture` prints a row per run; with `MERIDIAN_MODEL=long` in the
 //! environment the large worlds run as well, and every row is appended to `MERIDIAN_MODEL_TABLE` if that names a file.
 
 #![cfg_attr(debug_assertions, allow(dead_code, unused_imports))]
