@@ -30,6 +30,7 @@ pub mod generator;
 pub mod health;
 // Layer 4: the door to ids, of a node and of its clients; the other regions.
 pub mod client;
+pub mod desk;
 pub mod issuer;
 pub mod peers;
 // Layer 5: the wire; what clients are answered.

@@ -10,7 +10,7 @@ const LAYERS: &[(u32, &[&str])] = &[
     (1, &["census", "clock", "topology"]),
     (2, &["lease", "render"]),
     (3, &["generator", "health"]),
-    (4, &["client", "issuer", "peers"]),
+    (4, &["client", "desk", "issuer", "peers"]),
     (5, &["drill", "geodns", "http"]),
     (6, &["commands"]),
 ];

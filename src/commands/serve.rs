@@ -5,6 +5,7 @@ use super::broken;
 use super::{Exit, Failed, fleet};
 use crate::cli::ServeArgs;
 use crate::clock::{self, Clock};
+use crate::desk::Desk;
 use crate::health::verdict::Criterion;
 use crate::health::{self, Health};
 use crate::http::{self, Api, Ops, Parts};
@@ -128,14 +129,13 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
         &mut registry,
     ));
     let load = Arc::new(Load::new(topology.limits.in_flight, &mut registry));
+    let desk = Arc::new(Desk::new(issuer.clone(), load, outcomes, &mut registry));
     let http_metrics = http::Metrics::new(&mut registry);
 
     let (judge, region_judge, ready) = (health.clone(), health.clone(), health.clone());
     let api = Arc::new(Api::new(Parts {
-        issuer: issuer.clone(),
+        desk,
         clock: clock.clone(),
-        load,
-        outcomes,
         metrics: http_metrics.clone(),
         health: Arc::new(move || judge.report()),
         region_health: Arc::new(move || region_judge.region_report()),

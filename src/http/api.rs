@@ -8,13 +8,13 @@ use super::problem::{Code, Problem};
 use super::query;
 use super::representation::{Representation, choose};
 use super::route::{self, Call, Found, Route};
-use crate::clock::{Clock, boot_us, rfc3339};
+use crate::clock::{Clock, rfc3339};
+use crate::desk::{Desk, Refused};
 use crate::health::region::RegionReport;
 use crate::health::report::{Report, Status};
 use crate::id::Layout;
-use crate::issuer::{Issued, Issuer, Refused};
-use crate::load::{Load, Stream, Why};
-use crate::outcomes::{Outcome, Outcomes};
+use crate::issuer::Issued;
+use crate::load::{Stream, Why};
 use crate::topology::Limits;
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -26,7 +26,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
 /// How this node is, as of now.
 pub type Judge = Arc<dyn Fn() -> Report + Send + Sync>;
@@ -36,10 +35,8 @@ pub type RegionJudge = Arc<dyn Fn() -> RegionReport + Send + Sync>;
 
 /// What the public port needs.
 pub struct Parts {
-    pub issuer: Arc<Issuer>,
+    pub desk: Arc<Desk>,
     pub clock: Arc<Clock>,
-    pub load: Arc<Load>,
-    pub outcomes: Arc<Outcomes>,
     pub metrics: Arc<Metrics>,
     pub health: Judge,
     pub region_health: RegionJudge,
@@ -127,7 +124,7 @@ impl Api {
         let head = self.read(request).await?;
         call.allows(&head.method)?;
         if turned_away && !call.route.is_health() {
-            return Err(Problem::shed(self.parts.load.shed(Why::Connections)).close());
+            return Err(Problem::shed(self.parts.desk.load().shed(Why::Connections)).close());
         }
         let query = head.uri.query();
         let limit = self.parts.limits.ids_per_request;
@@ -217,36 +214,13 @@ impl Api {
         Ok(fixed("application/json", Bytes::from(document.to_string())))
     }
 
-    /// Ids, and the right to send them if their text (`length`) is more than one chunk. What became of it is recorded.
+    /// Ids, and the right to send them if their text (`length`) is more than one chunk.
     async fn draw(&self, count: u32, length: impl Fn(&Issued) -> u64) -> Result<(Issued, Option<Stream>), Problem> {
-        let started = boot_us();
-        let drawn: Result<_, Problem> = async {
-            let _permit = self.parts.load.enter().await.map_err(Problem::shed)?;
-            let issued = self.parts.issuer.issue(count).await.map_err(|refused| {
-                if let Refused::Ahead(_) = refused {
-                    self.parts.load.shed(Why::AheadOfClock);
-                }
-                Problem::refused(refused, self.stopping.load(Relaxed))
-            })?;
-            let stream = match length(&issued) {
-                length if length <= CHUNK_BYTES as u64 => None,
-                _ => Some(self.parts.load.stream().map_err(Problem::shed)?),
-            };
-            Ok((issued, stream))
-        }
-        .await;
-        let now = boot_us();
-        let outcome = match &drawn {
-            Ok((issued, _)) => {
-                let took = Duration::from_micros((now - started).max(0) as u64).saturating_sub(issued.waited);
-                self.parts.metrics.served(took.as_secs_f64());
-                Outcome::Served(took)
-            }
-            Err(problem) if problem.code.is_shedding() => Outcome::Shed,
-            Err(_) => Outcome::Failed,
-        };
-        self.parts.outcomes.record(now.max(0) as u64, outcome);
-        drawn
+        let long = |issued: &Issued| length(issued) > CHUNK_BYTES as u64;
+        self.parts.desk.draw(count, long).await.map_err(|refused| match refused {
+            Refused::Shed(shed) => Problem::shed(shed),
+            Refused::Issuer(refused) => Problem::refused(refused, self.stopping.load(Relaxed)),
+        })
     }
 }
 

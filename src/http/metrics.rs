@@ -8,8 +8,7 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEn
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -66,7 +65,6 @@ struct CutLabels {
 #[derive(Debug)]
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
-    latency: Histogram,
     connections: Family<PortLabels, Gauge>,
     cut: Family<CutLabels, Counter>,
     accept_errors: Family<PortLabels, Counter>,
@@ -76,17 +74,10 @@ impl Metrics {
     pub fn new(registry: &mut Registry) -> Arc<Metrics> {
         let metrics = Metrics {
             requests: Family::default(),
-            latency: Histogram::new(exponential_buckets(0.000_01, 2.0, 18)),
             connections: Family::default(),
             cut: Family::default(),
             accept_errors: Family::default(),
         };
-        registry.register_with_unit(
-            "id_generation_latency",
-            "Time from request read to answer ready, without the wait the number of ids demands of the format",
-            Unit::Seconds,
-            metrics.latency.clone(),
-        );
         let http = registry.sub_registry_with_prefix("http");
         http.register("requests", "Requests, by what was asked and what was answered", metrics.requests.clone());
         http.register("connections", "Open connections", metrics.connections.clone());
@@ -104,10 +95,6 @@ impl Metrics {
         };
         let labels = RequestLabels { route, method, status: status.as_u16(), code: Outcome(code) };
         self.requests.get_or_create(&labels).inc();
-    }
-
-    pub fn served(&self, seconds: f64) {
-        self.latency.observe(seconds);
     }
 
     pub fn opened(&self, port: Port) -> Open {

@@ -12,6 +12,7 @@ use super::ops::Ops;
 use super::server::{self, Drained, Settings, Site};
 use super::{Api, Parts};
 use crate::clock::Clock;
+use crate::desk::Desk;
 use crate::health::region::{RegionReport, Workers};
 use crate::health::report::{Check, Report, Status};
 use crate::id::{Origin, SNOWFLAKE64};
@@ -75,14 +76,13 @@ impl Node {
         let issuer = Arc::new(Issuer::new(clock.clone(), Duration::from_secs(1), &mut registry));
         let load = Arc::new(Load::new(limits.in_flight, &mut registry));
         let outcomes = Arc::new(Outcomes::default());
+        let desk = Arc::new(Desk::new(issuer.clone(), load.clone(), outcomes.clone(), &mut registry));
         let metrics = Metrics::new(&mut registry);
         let well = Arc::new(AtomicBool::new(true));
         let (healthy, region_healthy, ready) = (well.clone(), well.clone(), well.clone());
         let api = Arc::new(Api::new(Parts {
-            issuer: issuer.clone(),
+            desk,
             clock: clock.clone(),
-            load: load.clone(),
-            outcomes: outcomes.clone(),
             metrics: metrics.clone(),
             health: Arc::new(move || report(healthy.load(Relaxed))),
             region_health: Arc::new(move || region_report(region_healthy.load(Relaxed))),
