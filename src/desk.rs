@@ -51,16 +51,18 @@ impl Desk {
         &self.load
     }
 
-    /// Ids, and the right to send them if their answer is a `long` one.
+    /// Ids, and the right to send them if their answer is a `long` one. Refused at once if it is known to take longer than
+    /// `within`.
     pub async fn draw(
         &self,
         count: u32,
+        within: Duration,
         long: impl FnOnce(&Issued) -> bool,
     ) -> Result<(Issued, Option<Stream>), Refused> {
         let started = boot_us();
         let drawn = async {
             let _permit = self.load.enter().await?;
-            let issued = self.issuer.issue(count).await?;
+            let issued = self.issuer.issue_within(count, within).await?;
             let stream = if long(&issued) { Some(self.load.stream()?) } else { None };
             Ok((issued, stream))
         }
@@ -84,6 +86,8 @@ impl Desk {
                 }
                 Outcome::Shed
             }
+            // The caller's limit, not the node's.
+            Err(Refused::Issuer(issuer::Refused::Late)) => return,
             Err(_) => Outcome::Failed,
         };
         self.outcomes.record(now.max(0) as u64, outcome);

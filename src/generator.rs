@@ -44,6 +44,9 @@ pub enum Refusal {
     /// Serving this would run further ahead of the clock than allowed.
     #[error("the worker is {0:?} too far ahead of the clock")]
     Ahead(Duration),
+    /// Serving this would take longer than the caller can wait.
+    #[error("the wait would be longer than the caller's")]
+    Late,
 }
 
 impl Generator {
@@ -65,8 +68,24 @@ impl Generator {
         &self.grant
     }
 
+    /// How far what was given is ahead of the clock already; refused if the lease does not reach `n` ids from there.
+    pub fn lead(&self, now: Now, n: u32) -> Result<Duration, Refusal> {
+        let layout = self.grant.layout();
+        let position = self.grant.position();
+        let end = position.0.max(layout.tick(now.credible()).0).saturating_add(u64::from(n));
+        if self.grant.is_sealed() || end > layout.tick(self.grant.ceiling()).0 {
+            return Err(Refusal::Spent);
+        }
+        Ok(wait_until(layout, position, self.pace_us(now)))
+    }
+
     /// Takes `n` ids' worth of ticks: all or nothing.
     pub fn take(&self, now: Now, n: u32) -> Result<Taken, Refusal> {
+        self.take_within(now, n, Duration::MAX)
+    }
+
+    /// The same for somebody who cannot wait longer than this: who would have to is refused, and nothing is taken.
+    pub fn take_within(&self, now: Now, n: u32, within: Duration) -> Result<Taken, Refusal> {
         let layout = self.grant.layout();
         let n = u64::from(n.max(1));
         let pace_us = self.pace_us(now);
@@ -78,6 +97,9 @@ impl Generator {
         let ahead = wait_until(layout, last, pace_us);
         if ahead > self.max_wait {
             return Err(Refusal::Ahead(ahead - self.max_wait));
+        }
+        if ahead > within {
+            return Err(Refusal::Late);
         }
         let ticks = self.grant.take(from, n).map_err(|_| Refusal::Spent)?;
         // Requests racing past the check above overshoot it by at most what runs at once; the wait below stays honest.
@@ -177,8 +199,20 @@ mod tests {
     }
 
     #[test]
+    fn who_cannot_wait_takes_nothing() {
+        let generator = generator(1_000, 9_000);
+        assert_eq!(generator.lead(at(1_500), 1), Ok(Duration::ZERO));
+        let wait = Duration::from_millis(100);
+        assert_eq!(generator.take_within(at(1_500), 1_000_000, wait), Err(Refusal::Late));
+        assert_eq!(generator.lead(at(1_500), 1), Ok(Duration::ZERO));
+        assert_eq!(generator.take_within(at(1_500), 409_600, wait).unwrap().wait, Duration::from_millis(99));
+        assert_eq!(generator.lead(at(1_500), 1), Ok(wait));
+    }
+
+    #[test]
     fn near_the_ceiling_is_spent() {
         let generator = generator(1_000, 1_100);
+        assert_eq!(generator.lead(at(1_050), 1_000_000), Err(Refusal::Spent));
         assert_eq!(generator.take(at(1_050), 1_000_000), Err(Refusal::Spent));
         assert!(generator.take(at(1_050), 1).is_ok());
         assert_eq!(generator.take(at(1_100), 1), Err(Refusal::Spent));

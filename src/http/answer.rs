@@ -6,7 +6,7 @@ use super::problem::Code;
 use super::pulse::Beat;
 use super::representation::Representation;
 use crate::id::IdRange;
-use crate::issuer::Issued;
+use crate::issuer::{Issued, Ranges};
 use crate::load::Stream;
 use bytes::{BufMut, Bytes, BytesMut};
 use hyper::Response;
@@ -108,7 +108,7 @@ enum State {
 /// The ids of some ranges, one by one.
 #[derive(Debug)]
 struct Run {
-    issued: Issued,
+    ranges: Ranges,
     range: std::ops::Range<u64>,
 }
 
@@ -117,9 +117,7 @@ impl Run {
         if let Some(id) = self.range.next() {
             return Some(id);
         }
-        let range = self.issued.ranges().next()?;
-        self.issued.ticks.from.0 += u64::from(range.count);
-        self.range = range.ids();
+        self.range = self.ranges.next()?.ids();
         self.range.next()
     }
 }
@@ -140,7 +138,7 @@ impl Ids {
         let left = (representation != Representation::Lines).then(|| length(&issued, representation));
         Ids {
             representation,
-            ids: Run { issued, range: 0..0 },
+            ids: Run { ranges: issued.ranges(), range: 0..0 },
             digits: Digits::of(0),
             state: State::Opening,
             left,
@@ -210,25 +208,21 @@ impl Ids {
 mod tests {
     use super::*;
     use crate::id::{Millis, Origin, SNOWFLAKE64, Tick};
+    use crate::issuer::Claim;
     use crate::lease::grant::Ticks;
     use hyper::body::Body as _;
     use proptest::prelude::*;
-    use std::time::Duration;
 
     const ALL: [Representation; 4] =
         [Representation::Json, Representation::Lines, Representation::Text, Representation::Bytes];
 
     fn issued(from: u64, count: u64) -> Issued {
-        Issued {
-            layout: SNOWFLAKE64,
-            origin: Origin { datacenter: 1, worker: 2 },
-            ticks: Ticks { from: Tick(from), to: Tick(from + count) },
-            waited: Duration::ZERO,
-        }
+        let ticks = Ticks { from: Tick(from), to: Tick(from + count) };
+        Issued::from(Claim { layout: SNOWFLAKE64, origin: Origin { datacenter: 1, worker: 2 }, ticks })
     }
 
     fn spelt(issued: Issued, representation: Representation) -> Vec<u8> {
-        let mut body = Body::ids(Ids::new(issued, representation, None));
+        let mut body = Body::ids(Ids::new(issued.clone(), representation, None));
         let told = body.size_hint().exact();
         let mut bytes = Vec::new();
         while let Poll::Ready(Some(Ok(frame))) =
@@ -276,7 +270,7 @@ mod tests {
                 let issued = issued(from, n);
                 let ids: Vec<u64> = issued.ids().collect();
                 for representation in ALL {
-                    prop_assert_eq!(&read(&spelt(issued, representation), representation), &ids);
+                    prop_assert_eq!(&read(&spelt(issued.clone(), representation), representation), &ids);
                 }
             }
         }

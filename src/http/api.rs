@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 /// How this node is, as of now.
 pub type Judge = Arc<dyn Fn() -> Report + Send + Sync>;
@@ -182,7 +183,7 @@ impl Api {
     async fn ranges(&self, count: u32) -> Result<Answer, Problem> {
         // As many ranges as milliseconds, and the longest wait allowed bounds those.
         let (issued, _stream) = self.draw(count, |_| 0).await?;
-        let mut text = format!(r#"{{"layout":"{}","ranges":["#, issued.layout.name);
+        let mut text = format!(r#"{{"layout":"{}","ranges":["#, issued.layout().name);
         for (n, range) in issued.ranges().enumerate() {
             let comma = if n == 0 { "" } else { "," };
             let _ = write!(text, r#"{comma}{{"first":"{}","count":{}}}"#, range.first, range.count);
@@ -217,7 +218,7 @@ impl Api {
     /// Ids, and the right to send them if their text (`length`) is more than one chunk.
     async fn draw(&self, count: u32, length: impl Fn(&Issued) -> u64) -> Result<(Issued, Option<Stream>), Problem> {
         let long = |issued: &Issued| length(issued) > CHUNK_BYTES as u64;
-        self.parts.desk.draw(count, long).await.map_err(|refused| match refused {
+        self.parts.desk.draw(count, Duration::MAX, long).await.map_err(|refused| match refused {
             Refused::Shed(shed) => Problem::shed(shed),
             Refused::Issuer(refused) => Problem::refused(refused, self.stopping.load(Relaxed)),
         })

@@ -210,6 +210,8 @@ impl Problem {
                 "ask another node; this one gives ids again once its lease is extended",
                 Duration::from_secs(1),
             ),
+            // Callers here say no deadline; whoever does asked for more than there was time for.
+            Refused::Late => (Code::AheadOfClock, "ask for fewer ids, or allow more time", Duration::from_secs(1)),
             Refused::Ahead(by) => (
                 Code::AheadOfClock,
                 "try again after the time in Retry-After, ask for fewer ids, or ask another node",

@@ -141,7 +141,7 @@ async fn draw(worker: usize, issuer: Arc<Issuer>, words: mpsc::Sender<Word>) {
                 told
             }
             Err(Refused::NoLease) => Ok(()), // a standby
-            Err(Refused::Spent | Refused::Ahead(_)) => words.send(Word::Refused).await,
+            Err(Refused::Spent | Refused::Ahead(_) | Refused::Late) => words.send(Word::Refused).await,
         };
         if told.is_err() {
             return;
