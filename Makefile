@@ -23,6 +23,7 @@ lint: ## formatting and clippy, warnings are errors
 unit: ## unit, property and snapshot tests, loom
 	cargo test --lib --bins --test architecture --test check --test loom
 	cargo test --doc
+	cargo test --test proto
 
 models: ## the lease's models: the protocol holds, every broken variant is caught
 	cargo test --release -p meridian-models -- --nocapture
@@ -39,6 +40,7 @@ broken: ## leases broken on purpose: simulation and torture must find a duplicat
 
 integration: ## the real thing against real ZooKeeper (installed by `make install`)
 	cargo test --test file_lease --test zookeeper --test node --test up --test cli --test load --test client
+	cargo test --test grpc
 
 geodns: ## generated files in real gdnsd and PowerDNS, every failure against the rule
 	cargo test --test geodns

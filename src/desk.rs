@@ -8,6 +8,7 @@ use crate::outcomes::{Outcome, Outcomes};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Hands out ids within the limits of this node.
@@ -17,7 +18,14 @@ pub struct Desk {
     load: Arc<Load>,
     outcomes: Arc<Outcomes>,
     latency: Histogram,
+    /// This node would like its clients elsewhere, and still serves them.
+    leaving: AtomicBool,
+    /// This node is on its way out.
+    stopping: AtomicBool,
 }
+
+/// How long a batch of a stream goes on asking while the worker is ahead of the clock by all that is allowed.
+const BATCH_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -44,11 +52,58 @@ impl Desk {
             Unit::Seconds,
             latency.clone(),
         );
-        Desk { issuer, load, outcomes, latency }
+        let [leaving, stopping] = [(); 2].map(|()| AtomicBool::new(false));
+        Desk { issuer, load, outcomes, latency, leaving, stopping }
     }
 
-    pub fn load(&self) -> &Load {
-        &self.load
+    /// Whether clients are to go elsewhere while they are still served.
+    pub fn lame_duck(&self, leaving: bool) {
+        self.leaving.store(leaving, Relaxed);
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
+    }
+
+    /// From now on, having no lease is because of the shutdown.
+    pub fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    /// Counts somebody out whose connection is over the limit.
+    pub fn turn_away(&self) -> Shed {
+        self.load.shed(Why::Connections)
+    }
+
+    /// The right to send an answer for as long as it takes; never waits.
+    pub fn stream(&self) -> Result<Stream, Shed> {
+        self.load.stream()
+    }
+
+    /// The next ids of a stream, for somebody who holds the right to send one. What is asked of a worker too far ahead of the
+    /// clock is asked again when it said, for a while.
+    pub async fn batch(&self, count: u32, within: impl Fn() -> Duration) -> Result<Issued, Refused> {
+        let first = boot_us();
+        let mut started = first;
+        loop {
+            let drawn = self.issuer.issue_in_turn(count, within()).await;
+            if let Err(issuer::Refused::Ahead(by)) = drawn {
+                let by = by.max(Duration::from_millis(1));
+                let asked = Duration::from_micros((boot_us() - first).max(0) as u64);
+                if asked + by < BATCH_PATIENCE {
+                    tokio::time::sleep(by).await;
+                    started = boot_us();
+                    continue;
+                }
+            }
+            let drawn = drawn.map_err(Refused::Issuer);
+            self.record(started, drawn.as_ref().map(|issued| issued.waited).map_err(|refused| *refused));
+            return drawn;
+        }
     }
 
     /// Ids, and the right to send them if their answer is a `long` one. Refused at once if it is known to take longer than

@@ -36,6 +36,7 @@ pub mod peers;
 // Layer 5: the wire; what clients are answered.
 pub mod drill;
 pub mod geodns;
+pub mod grpc;
 pub mod http;
 // Layer 6: the subcommands.
 pub mod commands;

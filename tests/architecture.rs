@@ -11,7 +11,7 @@ const LAYERS: &[(u32, &[&str])] = &[
     (2, &["lease", "render"]),
     (3, &["generator", "health"]),
     (4, &["client", "desk", "issuer", "peers"]),
-    (5, &["drill", "geodns", "http"]),
+    (5, &["drill", "geodns", "grpc", "http"]),
     (6, &["commands"]),
 ];
 
@@ -24,6 +24,10 @@ const HOMES: &[(&str, &str)] = &[
     ("hickory_resolver", "src/client/dns.rs|src/peers/probe.rs"),
     ("hyper", "src/http/|src/fetch.rs|src/client/line.rs"),
     ("hyper_util", "src/http/|src/fetch.rs|src/client/line.rs"),
+    ("prost", "src/grpc/"),
+    ("tonic", "src/grpc/"),
+    ("tonic_health", "src/grpc/"),
+    ("tonic_reflection", "src/grpc/"),
     ("clap_complete", "src/commands/completions.rs|src/cli.rs"),
     ("tracing_subscriber", "src/telemetry.rs"),
 ];

@@ -6,9 +6,10 @@ use super::{Exit, Failed, fleet};
 use crate::cli::ServeArgs;
 use crate::clock::{self, Clock};
 use crate::desk::Desk;
+use crate::grpc::{self, Grpc};
 use crate::health::verdict::Criterion;
-use crate::health::{self, Health};
-use crate::http::{self, Api, Ops, Parts};
+use crate::health::{self, Health, report};
+use crate::http::{self, Api, Judge, Ops, Parts};
 use crate::issuer::Issuer;
 use crate::lease::grant::Grant;
 use crate::lease::keeper::{self, Keeper, Status, Watched};
@@ -133,11 +134,20 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     let http_metrics = http::Metrics::new(&mut registry);
 
     let (judge, region_judge, ready) = (health.clone(), health.clone(), health.clone());
+    let health_judge: Judge = Arc::new(move || judge.report());
+    let serving = health_judge.clone();
+    let grpc = Arc::new(Grpc::new(grpc::Parts {
+        desk: desk.clone(),
+        serving: Arc::new(move || serving().status != report::Status::Fail),
+        metrics: grpc::Metrics::new(&mut registry),
+        limits: topology.limits.clone(),
+    }));
     let api = Arc::new(Api::new(Parts {
         desk,
+        grpc,
         clock: clock.clone(),
         metrics: http_metrics.clone(),
-        health: Arc::new(move || judge.report()),
+        health: health_judge,
         region_health: Arc::new(move || region_judge.region_report()),
         regions: topology.regions.iter().map(|region| (region.datacenter, region.name.clone())).collect(),
         layout: topology.layout,

@@ -3,8 +3,10 @@
 
 use super::digits::{self, Digits};
 use super::problem::Code;
+use super::progress;
 use super::pulse::Beat;
 use super::representation::Representation;
+use crate::grpc;
 use crate::id::IdRange;
 use crate::issuer::{Issued, Ranges};
 use crate::load::Stream;
@@ -13,7 +15,7 @@ use hyper::Response;
 use hyper::body::{Frame, SizeHint};
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// A response, and what went wrong if it says so.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub struct Body {
 enum Content {
     Full(Option<Bytes>),
     Ids(Box<Ids>),
+    Grpc(Box<grpc::Body>),
 }
 
 impl Body {
@@ -52,6 +55,10 @@ impl Body {
         Body { content: Content::Ids(Box::new(ids)), beat: None }
     }
 
+    pub fn grpc(body: grpc::Body) -> Body {
+        Body { content: Content::Grpc(Box::new(body)), beat: None }
+    }
+
     pub fn with_beat(mut self, beat: Beat) -> Body {
         self.beat = Some(beat);
         self
@@ -62,10 +69,19 @@ impl hyper::body::Body for Body {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let chunk = match &mut self.content {
             Content::Full(bytes) => bytes.take(),
             Content::Ids(ids) => ids.chunk(),
+            Content::Grpc(body) => {
+                if !body.is_endless() {
+                    return Pin::new(body).poll_frame(cx);
+                }
+                progress::asked();
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                progress::gave();
+                return Poll::Ready(frame);
+            }
         };
         Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
     }
@@ -74,6 +90,7 @@ impl hyper::body::Body for Body {
         match &self.content {
             Content::Full(bytes) => bytes.is_none(),
             Content::Ids(ids) => ids.is_done(),
+            Content::Grpc(body) => body.is_end_stream(),
         }
     }
 
@@ -81,6 +98,7 @@ impl hyper::body::Body for Body {
         match &self.content {
             Content::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Content::Ids(ids) => ids.left.map_or_else(SizeHint::default, SizeHint::with_exact),
+            Content::Grpc(_) => SizeHint::default(),
         }
     }
 }

@@ -10,11 +10,12 @@ use super::representation::{Representation, choose};
 use super::route::{self, Call, Found, Route};
 use crate::clock::{Clock, rfc3339};
 use crate::desk::{Desk, Refused};
+use crate::grpc::{self, Grpc};
 use crate::health::region::RegionReport;
 use crate::health::report::{Report, Status};
 use crate::id::Layout;
 use crate::issuer::Issued;
-use crate::load::{Stream, Why};
+use crate::load::Stream;
 use crate::topology::Limits;
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -25,7 +26,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// How this node is, as of now.
@@ -37,6 +37,7 @@ pub type RegionJudge = Arc<dyn Fn() -> RegionReport + Send + Sync>;
 /// What the public port needs.
 pub struct Parts {
     pub desk: Arc<Desk>,
+    pub grpc: Arc<Grpc>,
     pub clock: Arc<Clock>,
     pub metrics: Arc<Metrics>,
     pub health: Judge,
@@ -52,8 +53,6 @@ pub struct Api {
     parts: Parts,
     openapi: Bytes,
     index: Bytes,
-    lame_duck: AtomicBool,
-    stopping: AtomicBool,
 }
 
 impl std::fmt::Debug for Api {
@@ -66,7 +65,7 @@ impl Api {
     pub fn new(parts: Parts) -> Api {
         let openapi = Bytes::from(openapi::document(parts.limits.ids_per_request).to_string());
         let index = index(route::PUBLIC);
-        Api { openapi, index, lame_duck: AtomicBool::new(false), stopping: AtomicBool::new(false), parts }
+        Api { openapi, index, parts }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -79,25 +78,39 @@ impl Api {
 
     /// While this is so, each answer on HTTP/1.1 is its connection's last, so that clients with a pool move away while they are
     /// still served. An idle connection stays: to close it could cross a request. HTTP/2 needs none of this, its goodbye
-    /// at the end says which requests were taken.
+    /// at the end says which requests were taken. Streams of gRPC that began before end when it begins.
     pub fn lame_duck(&self, leaving: bool) {
-        self.lame_duck.store(leaving, Relaxed);
+        self.parts.desk.lame_duck(leaving);
     }
 
     /// From now on, having no lease is because of the shutdown.
     pub(super) fn stop(&self) {
-        self.stopping.store(true, Relaxed);
+        self.parts.desk.stop();
+    }
+
+    pub(super) fn grpc(&self) -> &Grpc {
+        &self.parts.grpc
+    }
+
+    /// Whether a request is one for gRPC. That needs HTTP/2; on HTTP/1.1 the answer says so.
+    pub(super) fn takes_grpc<B>(&self, request: &Request<B>) -> bool {
+        request.version() == Version::HTTP_2 && grpc::speaks(request.method(), request.headers())
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>, turned_away: bool) -> Answer {
         let method = request.method().clone();
-        let last = turned_away || (self.lame_duck.load(Relaxed) && request.version() < Version::HTTP_2);
-        let (route, result) = match route::find(route::PUBLIC, request.uri().path()) {
-            Ok(Found { call, parameter }) => {
-                let parameter = parameter.into_owned();
-                (call.route, self.call(call, &parameter, request, turned_away).await)
+        let last = turned_away || (self.parts.desk.is_leaving() && request.version() < Version::HTTP_2);
+        let (route, result) = if grpc::speaks(&method, request.headers()) {
+            let detail = "gRPC is spoken here on HTTP/2 only, with prior knowledge";
+            (Route::Unknown, self.read(request).await.and(Err(Problem::new(Code::RequestInvalid, detail))))
+        } else {
+            match route::find(route::PUBLIC, request.uri().path()) {
+                Ok(Found { call, parameter }) => {
+                    let parameter = parameter.into_owned();
+                    (call.route, self.call(call, &parameter, request, turned_away).await)
+                }
+                Err(problem) => (Route::Unknown, self.read(request).await.and(Err(problem))),
             }
-            Err(problem) => (Route::Unknown, self.read(request).await.and(Err(problem))),
         };
         let mut answer = result.unwrap_or_else(Problem::into_answer);
         if last {
@@ -125,7 +138,7 @@ impl Api {
         let head = self.read(request).await?;
         call.allows(&head.method)?;
         if turned_away && !call.route.is_health() {
-            return Err(Problem::shed(self.parts.desk.load().shed(Why::Connections)).close());
+            return Err(Problem::shed(self.parts.desk.turn_away()).close());
         }
         let query = head.uri.query();
         let limit = self.parts.limits.ids_per_request;
@@ -220,7 +233,7 @@ impl Api {
         let long = |issued: &Issued| length(issued) > CHUNK_BYTES as u64;
         self.parts.desk.draw(count, Duration::MAX, long).await.map_err(|refused| match refused {
             Refused::Shed(shed) => Problem::shed(shed),
-            Refused::Issuer(refused) => Problem::refused(refused, self.stopping.load(Relaxed)),
+            Refused::Issuer(refused) => Problem::refused(refused, self.parts.desk.is_stopping()),
         })
     }
 }

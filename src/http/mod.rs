@@ -1,4 +1,5 @@
-//! The wire: HTTP/1.1 and HTTP/2 (prior knowledge) on one port for clients, and a second port for operations.
+//! The wire: HTTP/1.1 and HTTP/2 (prior knowledge, gRPC within it) on one port for clients, and a second port for
+//! operations.
 //!
 //! This layer only translates: bytes to calls, answers to bytes. Whatever a client sends, every buffer, queue and time
 //! it can claim is bounded, and the server goes on.
@@ -11,6 +12,7 @@ mod metrics;
 mod openapi;
 pub mod ops;
 mod problem;
+mod progress;
 mod pulse;
 mod query;
 mod representation;
@@ -18,7 +20,7 @@ mod route;
 mod server;
 mod socket;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use api::{Api, Judge, Parts, RegionJudge};
 pub use metrics::Metrics;

@@ -9,6 +9,7 @@ use super::api::Api;
 use super::metrics::{Cut, Metrics, Open, Port};
 use super::ops::Ops;
 use super::problem::{Code, Problem};
+use super::progress;
 use super::pulse::{Over, Patience, Pulse};
 use super::socket::{Remains, Socket};
 use crate::topology::Limits;
@@ -16,7 +17,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -41,6 +42,9 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 /// Requests one HTTP/2 connection may have open at once.
 const STREAMS: u32 = 128;
+
+/// How long a peer of HTTP/2 that was asked whether it is there may take to say so.
+const PONG: Duration = Duration::from_secs(20);
 
 /// The parser takes up to this many times the limit, so that what is somewhat too large is refused by us, with
 /// problem details on HTTP/2 too.
@@ -169,11 +173,15 @@ fn builder(settings: &Settings) -> auto::Builder<Streams> {
         .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(64 * 1024)
         .initial_connection_window_size(256 * 1024)
-        .max_send_buf_size(64 * 1024);
+        .max_send_buf_size(64 * 1024)
+        // Who only waits, as a watch of health does, is asked whether it is still there.
+        .timer(TokioTimer::new())
+        .keep_alive_interval(settings.patience.idle)
+        .keep_alive_timeout(PONG);
     builder
 }
 
-/// Runs the streams of HTTP/2 connections, each for a bounded time. They end with their connection at the latest.
+/// Runs the streams of HTTP/2 connections, each for a bounded time, or while its client takes what it is given. They end with their connection at the latest.
 #[derive(Clone, Debug)]
 struct Streams {
     limit: Duration,
@@ -185,7 +193,7 @@ where
     F::Output: Send,
 {
     fn execute(&self, stream: F) {
-        tokio::spawn(timeout(self.limit, stream));
+        tokio::spawn(progress::bounded(self.limit, stream));
     }
 }
 
@@ -303,6 +311,9 @@ impl Shared {
             Problem::new(Code::HeadersTooLarge, detail).close().into_answer()
         } else {
             match &self.site {
+                Site::Public(api) if api.takes_grpc(&request) => {
+                    return api.grpc().answer(request, turned_away).await.map(Body::grpc);
+                }
                 Site::Public(api) => api.answer(request, turned_away).await,
                 Site::Operations(ops) => ops.answer(request, turned_away).await,
             }

@@ -5,7 +5,7 @@ mod calls;
 mod contract;
 mod lifetime;
 mod schema;
-mod wire;
+pub(crate) mod wire;
 
 use super::metrics::{Metrics, Port};
 use super::ops::Ops;
@@ -13,6 +13,7 @@ use super::server::{self, Drained, Settings, Site};
 use super::{Api, Parts};
 use crate::clock::Clock;
 use crate::desk::Desk;
+use crate::grpc::{self, Grpc};
 use crate::health::region::{RegionReport, Workers};
 use crate::health::report::{Check, Report, Status};
 use crate::id::{Origin, SNOWFLAKE64};
@@ -33,9 +34,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-const ORIGIN: Origin = Origin { datacenter: 2, worker: 17 };
+pub(crate) const ORIGIN: Origin = Origin { datacenter: 2, worker: 17 };
 
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         ids_per_request: 1_000_000,
         in_flight: 64,
@@ -48,29 +49,29 @@ fn limits() -> Limits {
 }
 
 /// A running node and its insides.
-struct Node {
-    address: SocketAddr,
-    ops: SocketAddr,
-    api: Arc<Api>,
-    issuer: Arc<Issuer>,
-    load: Arc<Load>,
-    outcomes: Arc<Outcomes>,
-    clock: Arc<Clock>,
-    well: Arc<AtomicBool>,
-    stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<Drained>,
+pub(crate) struct Node {
+    pub(crate) address: SocketAddr,
+    pub(crate) ops: SocketAddr,
+    pub(crate) api: Arc<Api>,
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) load: Arc<Load>,
+    pub(crate) outcomes: Arc<Outcomes>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) well: Arc<AtomicBool>,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    pub(crate) server: JoinHandle<Drained>,
 }
 
 impl Node {
-    async fn start() -> Node {
+    pub(crate) async fn start() -> Node {
         Node::with(limits()).await
     }
 
-    async fn with(limits: Limits) -> Node {
+    pub(crate) async fn with(limits: Limits) -> Node {
         Node::tuned(limits, |_| {}).await
     }
 
-    async fn tuned(limits: Limits, tune: impl FnOnce(&mut Settings)) -> Node {
+    pub(crate) async fn tuned(limits: Limits, tune: impl FnOnce(&mut Settings)) -> Node {
         let mut registry: Registry = crate::metrics::registry();
         let clock = Arc::new(Clock::start(1_704_067_200_000));
         let issuer = Arc::new(Issuer::new(clock.clone(), Duration::from_secs(1), &mut registry));
@@ -78,10 +79,18 @@ impl Node {
         let outcomes = Arc::new(Outcomes::default());
         let desk = Arc::new(Desk::new(issuer.clone(), load.clone(), outcomes.clone(), &mut registry));
         let metrics = Metrics::new(&mut registry);
+        let grpc_metrics = grpc::Metrics::new(&mut registry);
         let well = Arc::new(AtomicBool::new(true));
-        let (healthy, region_healthy, ready) = (well.clone(), well.clone(), well.clone());
+        let (healthy, region_healthy, ready, serving) = (well.clone(), well.clone(), well.clone(), well.clone());
+        let grpc = Arc::new(Grpc::new(grpc::Parts {
+            desk: desk.clone(),
+            serving: Arc::new(move || serving.load(Relaxed)),
+            metrics: grpc_metrics,
+            limits: limits.clone(),
+        }));
         let api = Arc::new(Api::new(Parts {
             desk,
+            grpc,
             clock: clock.clone(),
             metrics: metrics.clone(),
             health: Arc::new(move || report(healthy.load(Relaxed))),
@@ -113,18 +122,18 @@ impl Node {
         node
     }
 
-    fn lease(&self) -> Arc<Grant> {
+    pub(crate) fn lease(&self) -> Arc<Grant> {
         let floor = self.clock.now().credible();
         let grant = Arc::new(Grant::new(SNOWFLAKE64, ORIGIN, floor, floor + 3_600_000));
         self.issuer.install(Some(grant.clone()));
         grant
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let _ = self.stop.take().expect("stopped once").send(());
     }
 
-    async fn stopped(mut self) -> Drained {
+    pub(crate) async fn stopped(mut self) -> Drained {
         if self.stop.is_some() {
             self.stop();
         }
@@ -164,11 +173,11 @@ fn operated(order: Order) -> Result<Option<Drain>, Declined> {
 }
 
 /// No test waits for ever.
-async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), future).await.expect("it takes too long")
 }
 
-async fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let waiting = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;
