@@ -1,7 +1,7 @@
 # The commands of this project. CI runs only these (through scripts/test).
 
 .PHONY: help build up check lint unit models models-long simulation integration geodns drills drills-full torture \
-	torture-long broken workers workers-full deploy terraform rollouts rollouts-full image bench availability failover install \
+	torture-long broken workers workers-full deploy terraform rollouts rollouts-full image bench speed speed-smoke availability failover install \
 	test
 
 help: ## list the commands
@@ -84,6 +84,13 @@ image: ## the container image from a static binary, and it serves ids (podman, b
 
 bench: ## start, readiness, memory and large requests, measured into docs/results
 	cargo bench --bench start
+
+speed: ## a node beside nginx, bare hyper, ferroid and the format: single ids, lists, gRPC; measured into docs/results
+	scripts/install-bench
+	cargo bench --bench speed
+
+speed-smoke: ## the same for a moment each, unoptimised: it must run, and judges no time
+	cargo test --bench speed -- --smoke
 
 availability: ## what outages, kills, rolls, clocks and a full disk cost, measured into docs/results
 	cargo bench --bench availability

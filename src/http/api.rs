@@ -179,11 +179,13 @@ impl Api {
 
     async fn id(&self, representation: Representation) -> Result<Answer, Problem> {
         let issued = self.draw(1, |_| 0).await?.0;
-        let mut text = String::with_capacity(32);
-        let id = issued.ids().next().unwrap_or_default();
-        let _ = match representation {
-            Representation::Text => write!(text, "{id}"),
-            Representation::Json | Representation::Lines | Representation::Bytes => write!(text, r#"{{"id":"{id}"}}"#),
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(issued.ids().next().unwrap_or_default());
+        let text = match representation {
+            Representation::Text => digits.to_owned(),
+            Representation::Json | Representation::Lines | Representation::Bytes => {
+                [r#"{"id":""#, digits, r#""}"#].concat()
+            }
         };
         Ok(fresh(representation.media_type(), Body::full(Bytes::from(text))))
     }

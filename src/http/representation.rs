@@ -34,12 +34,15 @@ impl Representation {
 
 /// The one of `offered` (best first) the client likes best; `None` if it takes none of them. No `Accept` takes all.
 pub fn choose(headers: &HeaderMap, offered: &[Representation]) -> Option<Representation> {
+    if !headers.contains_key(ACCEPT) {
+        return offered.first().copied();
+    }
     let mut wanted = Vec::new();
     for value in headers.get_all(ACCEPT) {
         let text = value.to_str().ok()?;
         wanted.extend(text.split(',').filter_map(Wanted::parse));
     }
-    if !headers.contains_key(ACCEPT) || wanted.is_empty() {
+    if wanted.is_empty() {
         return offered.first().copied();
     }
     let mut best: Option<(Representation, u16)> = None;

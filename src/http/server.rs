@@ -11,7 +11,7 @@ use super::ops::Ops;
 use super::problem::{Code, Problem};
 use super::progress;
 use super::pulse::{Over, Patience, Pulse};
-use super::socket::{Remains, Socket};
+use super::socket::Socket;
 use crate::topology::Limits;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_LENGTH, HeaderValue};
@@ -166,7 +166,8 @@ fn builder(settings: &Settings) -> auto::Builder<Streams> {
     let head = settings.header_bytes * HEADER_SLACK;
     let mut builder = auto::Builder::new(Streams { limit: settings.patience.answer });
     // Heads are timed by the pulse: hyper's own timer also runs while a connection is idle.
-    builder.http1().max_buf_size(head.max(8 * 1024)).header_read_timeout(None);
+    // Answers to requests that came together leave together.
+    builder.http1().max_buf_size(head.max(8 * 1024)).header_read_timeout(None).pipeline_flush(true);
     builder
         .http2()
         .max_header_list_size(head.min(u32::MAX as usize) as u32)
@@ -181,7 +182,8 @@ fn builder(settings: &Settings) -> auto::Builder<Streams> {
     builder
 }
 
-/// Runs the streams of HTTP/2 connections, each for a bounded time, or while its client takes what it is given. They end with their connection at the latest.
+/// Runs the streams of HTTP/2 connections, each for a bounded time, or while its client takes what it is given. They end
+/// with their connection at the latest.
 #[derive(Clone, Debug)]
 struct Streams {
     limit: Duration,
@@ -198,10 +200,12 @@ where
 }
 
 /// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Ended {
     /// The peer may still be sending, and must not lose the last answer for that.
     Midway,
+    /// A request did not come in time, and its peer is told.
+    Late(Problem),
     /// Nothing is owed: it was idle, or has had its chance.
     AtRest,
 }
@@ -231,11 +235,14 @@ impl Shared {
         let (socket, remains) = Socket::new(stream, pulse.clone());
         if turned_away {
             self.metrics.cut(self.settings.port, Cut::TurnedAway);
-            let life = self.drive(socket, &remains, pulse, true, stopping);
+            let life = self.drive(socket, pulse, true, stopping);
             let _ = timeout(self.settings.patience.head, life).await;
-            remains.linger().await;
-        } else if self.drive(socket, &remains, pulse, false, stopping).await == Ended::Midway {
-            remains.linger().await;
+            return remains.linger(None).await;
+        }
+        match self.drive(socket, pulse, false, stopping).await {
+            Ended::Midway => remains.linger(None).await,
+            Ended::Late(problem) => remains.linger(Some(problem)).await,
+            Ended::AtRest => {}
         }
     }
 
@@ -243,7 +250,6 @@ impl Shared {
     async fn drive(
         self: &Arc<Shared>,
         socket: Socket,
-        remains: &Remains,
         pulse: Arc<Pulse>,
         turned_away: bool,
         mut stopping: watch::Receiver<bool>,
@@ -287,8 +293,7 @@ impl Shared {
                         self.metrics.cut(self.settings.port, Cut::Late(over));
                         if over == Over::Head {
                             let detail = format!("send the whole request head within {:?}", patience.head);
-                            remains.say(Problem::new(Code::RequestTimeout, detail));
-                            return Ended::Midway;
+                            return Ended::Late(Problem::new(Code::RequestTimeout, detail));
                         }
                         return Ended::AtRest;
                     }
@@ -312,7 +317,8 @@ impl Shared {
         } else {
             match &self.site {
                 Site::Public(api) if api.takes_grpc(&request) => {
-                    return api.grpc().answer(request, turned_away).await.map(Body::grpc);
+                    // Boxed, so that requests of HTTP/1.1 are not moved about in a future of its size.
+                    return Box::pin(api.grpc().answer(request, turned_away)).await.map(Body::grpc);
                 }
                 Site::Public(api) => api.answer(request, turned_away).await,
                 Site::Operations(ops) => ops.answer(request, turned_away).await,

@@ -5,12 +5,11 @@ use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::pulse::Pulse;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -19,11 +18,15 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
 
+/// Up to this many bytes in several pieces are sent as one: to copy them costs less than to tell the kernel of each.
+const SMALL_BYTES: usize = 512;
+
 /// What the connection reads and writes.
 #[derive(Debug)]
 pub struct Socket {
-    read: Arc<OwnedReadHalf>,
-    write: OwnedWriteHalf,
+    /// There until this is dropped.
+    stream: Option<TcpStream>,
+    after: Arc<Mutex<Option<TcpStream>>>,
     pulse: Arc<Pulse>,
     /// How much of HTTP/2's preface has come; `None` when something else came.
     preface: Option<usize>,
@@ -31,16 +34,19 @@ pub struct Socket {
     instead: Option<(Vec<u8>, usize)>,
 }
 
-/// The part of the socket that outlives the connection.
+/// What is left of a socket when its connection is over and dropped.
 #[derive(Debug)]
-pub struct Remains(Arc<OwnedReadHalf>);
+pub struct Remains(Arc<Mutex<Option<TcpStream>>>);
 
 impl Socket {
     pub fn new(stream: TcpStream, pulse: Arc<Pulse>) -> (Socket, Remains) {
-        let (read, write) = stream.into_split();
-        let read = Arc::new(read);
-        let remains = Remains(read.clone());
-        (Socket { read, write, pulse, preface: Some(0), instead: None }, remains)
+        let after = Arc::new(Mutex::new(None));
+        let remains = Remains(after.clone());
+        (Socket { stream: Some(stream), after, pulse, preface: Some(0), instead: None }, remains)
+    }
+
+    fn stream(&mut self) -> Pin<&mut TcpStream> {
+        Pin::new(self.stream.as_mut().expect("only dropping takes it"))
     }
 
     fn received(&mut self, bytes: &[u8]) {
@@ -57,15 +63,20 @@ impl Socket {
     }
 }
 
-impl Remains {
-    /// The last words to a peer whose request did not come in time; lost if its receive buffer is full.
-    pub fn say(&self, problem: Problem) {
-        let _ = self.0.as_ref().as_ref().try_write(&raw(problem));
+impl Drop for Socket {
+    fn drop(&mut self) {
+        *self.after.lock().expect("no holder of this lock panics") = self.stream.take();
     }
+}
 
-    /// Reads and forgets what the peer still sends, for a short while.
-    pub async fn linger(self) {
-        let stream = self.0.as_ref().as_ref();
+impl Remains {
+    /// Says the last words to a peer whose request did not come in time, if there are any (they are lost if its receive
+    /// buffer is full), then reads and forgets what the peer still sends, for a short while.
+    pub async fn linger(self, last_words: Option<Problem>) {
+        let Some(stream) = self.0.lock().expect("no holder of this lock panics").take() else { return };
+        if let Some(problem) = last_words {
+            let _ = stream.try_write(&raw(problem));
+        }
         let mut scrap = [0u8; 4096];
         let drained = async {
             let mut total = 0;
@@ -84,21 +95,12 @@ impl Remains {
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.read.as_ref().as_ref().poll_read_ready(cx))?;
-            match self.read.as_ref().as_ref().try_read(buffer.initialize_unfilled()) {
-                Ok(n) => {
-                    let before = buffer.filled().len();
-                    buffer.advance(n);
-                    if n > 0 {
-                        self.received(&buffer.filled()[before..]);
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        let before = buffer.filled().len();
+        ready!(self.stream().poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.received(&buffer.filled()[before..]);
         }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -106,15 +108,15 @@ impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.instead.is_none() {
             match bare_refusal(bytes) {
-                None => return Pin::new(&mut self.write).poll_write(cx, bytes),
+                None => return self.stream().poll_write(cx, bytes),
                 Some(problem) => self.instead = Some((raw(problem), 0)),
             }
         }
-        let Socket { write, instead, .. } = &mut *self;
+        let Socket { stream: Some(stream), instead, .. } = &mut *self else { unreachable!("only dropping takes it") };
         while let Some((text, at)) = instead
             && *at < text.len()
         {
-            *at += ready!(Pin::new(&mut *write).poll_write(cx, &text[*at..]))?;
+            *at += ready!(Pin::new(&mut *stream).poll_write(cx, &text[*at..]))?;
         }
         *instead = None;
         Poll::Ready(Ok(bytes.len()))
@@ -125,22 +127,29 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match slices.iter().filter(|slice| !slice.is_empty()).collect::<Vec<_>>()[..] {
-            [only] => self.poll_write(cx, only),
-            _ => Pin::new(&mut self.write).poll_write_vectored(cx, slices),
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        if total > SMALL_BYTES {
+            return self.stream().poll_write_vectored(cx, slices);
         }
+        let mut whole = [0; SMALL_BYTES];
+        let mut at = 0;
+        for slice in slices {
+            whole[at..at + slice.len()].copy_from_slice(slice);
+            at += slice.len();
+        }
+        self.poll_write(cx, &whole[..at])
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.write.is_write_vectored()
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.write).poll_flush(cx)
+        self.stream().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.write).poll_shutdown(cx)
+        self.stream().poll_shutdown(cx)
     }
 }
 

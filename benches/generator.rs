@@ -1,0 +1,230 @@
+//! What an id costs before any network: Meridian's generator beside those of other crates, by one thread and by several
+//! that share one.
+//!
+//! `cargo bench --bench generator`. *Given clock*: all read the same word of memory for the time, which goes on by itself;
+//! so this is the cost of the counter. *Own clock*: each reads the clock for each id (Meridian as a node does, ferroid and
+//! snowflaked through `SystemTime`), a thousand at a time, at the beginning of a millisecond, so that nobody runs out of
+//! ids. A time is that of a thread for one id, not a share of what all threads made.
+
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ferroid::generator::AtomicSnowflakeGenerator;
+use ferroid::id::SnowflakeTwitterId;
+use ferroid::time::TimeSource;
+use meridian::clock::{self, Clock, Now};
+use meridian::generator::Generator;
+use meridian::id::SNOWFLAKE64;
+use meridian::lease::coordination::{Blueprint, Coordination, Expected};
+use meridian::lease::file::Directory;
+use meridian::lease::keeper::{Config, Keeper};
+use meridian::lease::state::Settings;
+use meridian::lease::znode::{Admission, Class, Guid, NodeId, Registration, Tree, VERSION};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::runtime::Runtime;
+
+/// A day: more ids than any run takes, at any speed.
+const WINDOW_MS: u64 = 86_400_000;
+
+const EPOCH: &str = "2024-01-01T00:00:00Z";
+const EPOCH_UNIX_MS: i64 = 1_704_067_200_000;
+
+/// Of a burst at the beginning of a millisecond: a quarter of what every format here has, for all threads.
+const BURST: u64 = 1_000;
+
+/// Milliseconds, for all whose clock is given.
+static GIVEN_MS: AtomicU64 = AtomicU64::new(0);
+
+/// A generator with a real lease, which a keeper keeps in a folder.
+struct Leased {
+    generator: Generator,
+    clock: Arc<Clock>,
+    _runtime: Runtime,
+    _folder: tempfile::TempDir,
+}
+
+fn leased() -> Leased {
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let clock = Arc::new(Clock::start(EPOCH_UNIX_MS));
+    let (fleet, epoch, layout) = ("bench".to_owned(), EPOCH.to_owned(), "snowflake64".to_owned());
+    let expected = Expected { fleet: fleet.clone(), datacenter: 0, epoch: epoch.clone(), layout: layout.clone() };
+    let blueprint = Blueprint {
+        tree: Tree { v: VERSION, fleet, datacenter: 0, epoch, layout, genesis: Guid::random() },
+        admission: Admission { v: VERSION, quota: 1, fixed: 0, surge: 1, ..Admission::default() },
+        slots: SNOWFLAKE64.workers(),
+        window_ms: 0,
+        epoch_unix_ms: EPOCH_UNIX_MS,
+    };
+    let settings = Settings {
+        layout: SNOWFLAKE64,
+        datacenter: 0,
+        dynamic: 16..=31,
+        session_ms: 6_000,
+        window_ms: WINDOW_MS,
+        first_window_ms: WINDOW_MS,
+        max_borrow_ms: 60_000,
+        lame_duck_ms: 0,
+    };
+    let [host, zone, http, ops, version, started] = [(); 6].map(|()| String::new());
+    let (node, class, wanted_slot, eligible) = (NodeId::random(), Class::Dynamic, None, true);
+    let card = Registration { v: VERSION, node, class, wanted_slot, eligible, host, zone, http, ops, version, started };
+    let coordination = Coordination::File(Directory::new(folder.path()));
+    let config = Config { coordination, expected, settings, card, state_dir: None, init: Some(blueprint) };
+    let (keeper, mut watched) = Keeper::new(config, clock.clone(), &mut Default::default());
+    let (stop, stops) = tokio::sync::watch::channel(false);
+    runtime.spawn(async move {
+        let _stop = stop;
+        keeper.run(stops).await;
+    });
+    let grant = runtime.block_on(async {
+        let granted = tokio::time::timeout(Duration::from_secs(20), watched.grants.wait_for(Option::is_some)).await;
+        granted.expect("a slot in time").expect("the keeper lives").clone().expect("waited for")
+    });
+    // As far ahead of the clock as they come: what is measured is the counter, not the wait.
+    let generator = Generator::new(grant, Duration::from_millis(WINDOW_MS), clock.now());
+    GIVEN_MS.fetch_max(clock.now().credible_us / 1_000 + 60_000, Relaxed);
+    Leased { generator, clock, _runtime: runtime, _folder: folder }
+}
+
+/// The time that is given, for ferroid.
+struct Given;
+
+impl TimeSource<u64> for Given {
+    fn current_millis(&self) -> u64 {
+        GIVEN_MS.load(Relaxed)
+    }
+}
+
+/// The machine's clock, for ferroid, as it is read for everybody else: its own is a word that a thread of its own sets.
+struct System;
+
+impl TimeSource<u64> for System {
+    fn current_millis(&self) -> u64 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        now.as_millis() as u64 - EPOCH_UNIX_MS as u64
+    }
+}
+
+/// So many threads make `each` ids together, from the same moment on; the time until the last has.
+fn together(threads: u64, each: u64, make: impl Fn(u64) + Sync) -> Duration {
+    let barrier = Barrier::new(threads as usize);
+    std::thread::scope(|scope| {
+        let (make, barrier) = (&make, &barrier);
+        let runs: Vec<_> = (0..threads)
+            .map(|thread| {
+                scope.spawn(move || {
+                    barrier.wait();
+                    let started = Instant::now();
+                    (0..each).for_each(|n| {
+                        // One of them moves the time that is given, slowly enough for all to find ids in it.
+                        if thread == 0 && n.is_multiple_of(4_096 / 8 / threads) {
+                            GIVEN_MS.fetch_add(1, Relaxed);
+                        }
+                        make(n);
+                    });
+                    started.elapsed()
+                })
+            })
+            .collect();
+        runs.into_iter().map(|run| run.join().expect("no thread panics")).max().unwrap_or_default()
+    })
+}
+
+fn measure(group: &mut BenchmarkGroup<'_, criterion::measurement::WallTime>, name: &str, make: impl Fn(u64) + Sync) {
+    for threads in [1, 2, 8] {
+        group.bench_function(BenchmarkId::new(name, threads), |bencher| {
+            bencher.iter_custom(|ids| together(threads, ids, &make));
+        });
+    }
+}
+
+fn given_clock(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("given clock");
+    let own = leased();
+    measure(&mut group, "meridian", |_| {
+        let us = GIVEN_MS.load(Relaxed) * 1_000;
+        let now = Now { credible_us: us, pace_us: us, boot_us: us };
+        black_box(own.generator.take(now, 1).expect("a day is enough"));
+    });
+    let ferroid = AtomicSnowflakeGenerator::<SnowflakeTwitterId, _>::new(1, Given);
+    measure(&mut group, "ferroid", |_| {
+        black_box(ferroid.next_id(|_| std::hint::spin_loop()));
+    });
+    group.finish();
+}
+
+/// Runs in bursts, each at the beginning of a millisecond; only they are timed.
+fn bursts(ids: u64, mut burst: impl FnMut(u64) -> Duration) -> Duration {
+    let mut left = ids;
+    let mut took = Duration::ZERO;
+    while left > 0 {
+        let n = left.min(BURST);
+        let present = clock::real_us() / 1_000;
+        while clock::real_us() / 1_000 == present {
+            std::hint::spin_loop();
+        }
+        took += burst(n);
+        left -= n;
+    }
+    took
+}
+
+fn own_clock(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("own clock");
+    let own = leased();
+    let ferroid = AtomicSnowflakeGenerator::<SnowflakeTwitterId, _>::new(1, System);
+    let snowflaked = snowflaked::sync::Generator::new(1);
+    let mut measure = |name: &str, make: &mut dyn FnMut()| {
+        group.bench_function(BenchmarkId::new(name, 1), |bencher| {
+            bencher.iter_custom(|ids| {
+                bursts(ids, |n| {
+                    let started = Instant::now();
+                    (0..n).for_each(|_| make());
+                    started.elapsed()
+                })
+            });
+        });
+    };
+    measure("meridian", &mut || {
+        black_box(own.generator.take(own.clock.now(), 1).expect("a day is enough"));
+    });
+    measure("ferroid", &mut || {
+        black_box(ferroid.next_id(|_| std::hint::spin_loop()));
+    });
+    measure("snowflaked", &mut || {
+        black_box(snowflaked.generate::<u64>());
+    });
+    group.finish();
+}
+
+/// Many ids a request: one claim, and each id written out.
+fn batches(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("batches, own clock");
+    let own = leased();
+    let mut ids = Vec::new();
+    for count in [16, 256, 4_096] {
+        group.throughput(Throughput::Elements(count));
+        group.bench_function(BenchmarkId::new("meridian", count), |bencher| {
+            bencher.iter(|| {
+                let taken = own.generator.take(own.clock.now(), count as u32).expect("a day is enough").ticks;
+                ids.clear();
+                for range in SNOWFLAKE64.ranges(own.generator.origin(), taken.from, taken.to) {
+                    ids.extend(range.ids());
+                }
+                black_box(ids.last());
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    // More than a second of each would use up a day of ids.
+    config = Criterion::default().warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
+    targets = given_clock, own_clock, batches
+}
+criterion_main!(benches);

@@ -1,0 +1,88 @@
+//! Processes to measure: where they run, and what they cost.
+
+use crate::support::program::Program;
+use std::ffi::OsStr;
+use std::process::Command;
+use std::time::Duration;
+
+/// What is measured runs on the first processor, and whoever asks it on the others, so that neither takes the other's time.
+pub const SERVERS: usize = 0;
+
+/// Keeps this process, and all it starts, off the servers' processor. A machine with one processor shares it.
+pub fn stay_off_the_servers() {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    if processors < 2 {
+        return;
+    }
+    // SAFETY: the set is initialised, and outlives the call; 0 is the calling thread, whose children inherit it.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::cpu_set_t>();
+        for processor in (0..processors).filter(|processor| *processor != SERVERS) {
+            libc::CPU_SET(processor, &mut set);
+        }
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &raw const set), 0, "no processor of one's own");
+    }
+}
+
+/// The same command on the servers' processor.
+pub fn on_the_servers(command: &Command) -> Command {
+    let mut pinned = Command::new("taskset");
+    pinned.arg("--cpu-list").arg(SERVERS.to_string()).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => pinned.env(name, value),
+            None => pinned.env_remove(name),
+        };
+    }
+    pinned.stdin(std::process::Stdio::null());
+    pinned
+}
+
+/// A process, and the threads it had when it was last looked at.
+pub struct Process {
+    pub program: Program,
+    /// Its workers, where it leaves the work to others.
+    workers: Vec<u32>,
+}
+
+impl Process {
+    pub fn start(command: &Command) -> Process {
+        Process { program: Program::start(on_the_servers(command)), workers: Vec::new() }
+    }
+
+    /// As `start`, with workers to be counted in.
+    pub fn with_workers(mut self) -> Process {
+        let pid = self.program.pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        self.workers = children.split_whitespace().map(|pid| pid.parse().expect("a process id")).collect();
+        self
+    }
+
+    /// Processor time used so far.
+    pub fn used(&self) -> Duration {
+        let pids = std::iter::once(self.program.pid()).chain(self.workers.iter().copied());
+        Duration::from_nanos(pids.map(nanoseconds).sum())
+    }
+
+    /// Resident memory, in bytes of a million a megabyte.
+    pub fn resident_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1_024.0 / 1_000_000.0
+    }
+}
+
+/// What the threads of a process used, as the scheduler counts it: to the nanosecond, while `stat` has ticks of 10 ms.
+fn nanoseconds(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
+        .map(|text| text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).expect("schedstat"))
+        .sum()
+}
+
+/// A program on PATH or where Debian keeps those of the administrator.
+pub fn installed(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).chain([OsStr::new("/usr/sbin").into()]).any(|folder| folder.join(name).is_file())
+}

@@ -1,0 +1,155 @@
+//! Requests over HTTP/1.1 on blocking sockets: at a fixed rate, or large ones one after the other.
+
+use crate::subjects::Subject;
+use hdrhistogram::Histogram;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// Microseconds from when a request was due until its answer was there.
+pub type Latency = Histogram<u64>;
+
+pub fn latency() -> Latency {
+    Histogram::new_with_bounds(1, 60_000_000, 3).expect("bounds in order")
+}
+
+/// What a fixed rate found.
+pub struct Paced {
+    pub latency: Latency,
+    pub errors: u64,
+    /// Share of a processor the server used.
+    pub cpu: f64,
+    pub per_second: f64,
+}
+
+/// Asks at a fixed rate over these many connections, each with a thread of its own. A request is due at its time whatever
+/// became of those before it, and its latency counts from then: a server that stands still cannot hide it.
+pub fn fixed(subject: &Subject, rate: u64, connections: u64, time: Duration) -> Paced {
+    let every = Duration::from_nanos(1_000_000_000 * connections / rate);
+    let before = subject.process.used();
+    let started = Instant::now() + Duration::from_millis(20);
+    let threads: Vec<_> = (0..connections)
+        .map(|n| {
+            let mut connection = Connection::open(subject);
+            let first = started + every * n as u32 / connections as u32;
+            std::thread::spawn(move || {
+                precise_timers();
+                let (mut latency, mut errors) = (latency(), 0);
+                let mut due = first;
+                while due < started + time {
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    match connection.get("/api/v1/id") {
+                        200 => latency.saturating_record(due.elapsed().as_micros() as u64),
+                        _ => errors += 1,
+                    }
+                    due += every;
+                }
+                (latency, errors)
+            })
+        })
+        .collect();
+    let (mut all, mut errors) = (latency(), 0);
+    for thread in threads {
+        let (latency, failed) = thread.join().expect("no caller panics");
+        all.add(latency).expect("the same bounds");
+        errors += failed;
+    }
+    let took = started.elapsed().as_secs_f64();
+    let cpu = (subject.process.used() - before).as_secs_f64() / took;
+    Paced { errors, cpu, per_second: all.len() as f64 / took, latency: all }
+}
+
+/// What large requests one after the other found.
+#[derive(Clone, Copy, Debug)]
+pub struct Bulk {
+    pub ids_per_second: f64,
+    pub cpu: f64,
+}
+
+/// Lists of ids as JSON on one connection, each id read and compared with the one before.
+pub fn lists(subject: &Subject, count: usize, time: Duration) -> Bulk {
+    let mut connection = Connection::open(subject);
+    let path = format!("/api/v1/ids?count={count}");
+    let (mut ids, mut last) = (0u64, 0u64);
+    let before = subject.process.used();
+    let started = Instant::now();
+    while started.elapsed() < time {
+        assert_eq!(connection.get(&path), 200);
+        let mut id = 0u64;
+        let mut seen = 0;
+        for byte in connection.body() {
+            match byte {
+                b'0'..=b'9' => id = id * 10 + u64::from(byte - b'0'),
+                _ if id > 0 => {
+                    assert!(id > last, "{id} after {last}: one worker's ids rise");
+                    (last, id, seen) = (id, 0, seen + 1);
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(seen, count);
+        ids += seen as u64;
+    }
+    let took = started.elapsed().as_secs_f64();
+    Bulk { ids_per_second: ids as f64 / took, cpu: (subject.process.used() - before).as_secs_f64() / took }
+}
+
+/// One connection, kept, and its last answer.
+struct Connection {
+    stream: TcpStream,
+    host: String,
+    buffer: Vec<u8>,
+    body: std::ops::Range<usize>,
+}
+
+impl Connection {
+    fn open(subject: &Subject) -> Connection {
+        let stream = TcpStream::connect(subject.address).expect("a connection");
+        stream.set_nodelay(true).expect("TCP");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("TCP");
+        Connection { stream, host: subject.address.to_string(), buffer: Vec::with_capacity(1 << 17), body: 0..0 }
+    }
+
+    /// The status of an answer that says how long it is.
+    fn get(&mut self, path: &str) -> u16 {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host);
+        self.stream.write_all(request.as_bytes()).expect("it is sent");
+        self.buffer.clear();
+        let head = loop {
+            self.more();
+            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+        };
+        let text = std::str::from_utf8(&self.buffer[..head]).expect("text");
+        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let length = text
+            .lines()
+            .find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("content-length")))
+            .map(|(_, length)| length)
+            .expect("a length");
+        self.body = head..head + length.parse::<usize>().expect("a number");
+        while self.buffer.len() < self.body.end {
+            self.more();
+        }
+        status
+    }
+
+    fn body(&self) -> impl Iterator<Item = u8> {
+        self.buffer[self.body.clone()].iter().copied()
+    }
+
+    fn more(&mut self) {
+        let had = self.buffer.len();
+        self.buffer.resize(had + (1 << 16), 0);
+        let got = self.stream.read(&mut self.buffer[had..]).expect("an answer");
+        assert!(got > 0, "the connection ended");
+        self.buffer.truncate(had + got);
+    }
+}
+
+/// Lets this thread sleep to the microsecond; the kernel's own slack is 50 of them.
+fn precise_timers() {
+    // SAFETY: a plain system call; no memory is involved.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+}

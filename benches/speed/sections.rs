@@ -1,0 +1,221 @@
+//! What is measured, and against what.
+
+use crate::grpc::{self, Call, Calls, Flow};
+use crate::page::{Table, median, number, percent, times};
+use crate::rate::{self, Bulk, Paced};
+use crate::subjects::{self, Subject};
+use crate::support::Ensemble;
+use crate::wrk::{self, Told};
+use crate::{Effort, Section, say};
+use std::time::Duration;
+
+/// Ids a second that the format has for one worker.
+const FORMAT: f64 = 4_096_000.0;
+
+const ID: &str = "/api/v1/id";
+
+const STREAM: Call = Call { path: "/meridian.v1.IdService/Stream", rises: true };
+const NEXT: Call = Call { path: "/meridian.v1.IdService/Next", rises: false };
+const FERROID: Call = Call { path: "/ferroid.IdGenerator/StreamIds", rises: false };
+
+pub const ALL: [Section; 7] = [
+    Section {
+        name: "single",
+        about: "One id a request over HTTP/1.1, 64 connections, as fast as they are answered (`wrk -t1 -c64`). nginx says \
+                `return 200` with a fixed id; bare hyper is the library Meridian serves HTTP with, and nothing around it.",
+        run: |effort| answered(effort, 1),
+    },
+    Section {
+        name: "pipelined",
+        about: "The same, 16 requests on a connection at once.",
+        run: |effort| answered(effort, 16),
+    },
+    Section {
+        name: "rate",
+        about: "10,000 requests a second for one id each, over 16 connections; each is due at its time whatever became of \
+                those before it, and its latency counts from then.",
+        run: fixed_rate,
+    },
+    Section {
+        name: "lists",
+        about: "Lists of 4,096 ids as JSON on one connection, one after the other; the receiver reads every id and finds it \
+                above the one before. The reference is the format: 4,096,000 ids a second for one worker.",
+        run: lists,
+    },
+    Section {
+        name: "grpc-stream",
+        about: "One stream of 1,000,000 ids after the other over gRPC, from one worker; the receiver reads every id, and \
+                finds Meridian's above the one before.",
+        run: streams,
+    },
+    Section {
+        name: "grpc-single",
+        about: "One id a call over gRPC, 64 callers and one, on one connection; the receiver finds no id twice.",
+        run: singles,
+    },
+    Section {
+        name: "holds",
+        about: "What a node holds: idle for ten seconds with a live ZooKeeper session, and after lists, streams and single \
+                ids as fast as they are answered.",
+        run: holds,
+    },
+];
+
+/// A node and the ensemble it needs.
+struct Own {
+    node: Subject,
+    _ensemble: Ensemble,
+}
+
+fn own() -> Own {
+    let ensemble = Ensemble::standalone();
+    Own { node: subjects::node(&ensemble), _ensemble: ensemble }
+}
+
+/// Each subject once a round, so that a slow moment of the machine is nobody's.
+fn rounds<'a, T>(
+    effort: Effort,
+    subjects: &[&'a Subject],
+    measure: impl Fn(&Subject) -> T,
+) -> Vec<(&'a Subject, Vec<T>)> {
+    let mut all: Vec<(&Subject, Vec<T>)> = subjects.iter().map(|subject| (*subject, Vec::new())).collect();
+    for round in 1..=effort.rounds {
+        for (subject, runs) in &mut all {
+            say(&format!("  {}, {round} of {}", subject.name, effort.rounds));
+            runs.push(measure(subject));
+        }
+    }
+    all
+}
+
+fn answered(effort: Effort, depth: usize) -> Table {
+    subjects::need("wrk");
+    let (own, hyper, nginx) = (own(), subjects::bare_hyper(), subjects::nginx());
+    let all = rounds(effort, &[&own.node, &hyper, &nginx], |subject| wrk::run(subject, ID, 64, depth, effort.time));
+    let of = |told: &[Told], value: fn(&Told) -> f64| median(told, value);
+    let reference = &all[2].1;
+    let (rate, cpu) = (of(reference, |told| told.per_second), of(reference, |told| told.cpu_us));
+    let mut table =
+        Table::new(&["server", "requests/s", "to nginx", "CPU a request", "to nginx", "p50", "p99", "errors"]);
+    for (subject, runs) in &all {
+        table.row([
+            subject.name.to_owned(),
+            number(of(runs, |told| told.per_second)),
+            times(of(runs, |told| told.per_second) / rate),
+            format!("{} us", number(of(runs, |told| told.cpu_us))),
+            times(of(runs, |told| told.cpu_us) / cpu),
+            format!("{} ms", number(of(runs, |told| told.p50_ms))),
+            format!("{} ms", number(of(runs, |told| told.p99_ms))),
+            number(runs.iter().map(|told| told.errors as f64).sum()),
+        ]);
+    }
+    table
+}
+
+fn fixed_rate(effort: Effort) -> Table {
+    let (own, nginx) = (own(), subjects::nginx());
+    let all = rounds(effort, &[&own.node, &nginx], |subject| rate::fixed(subject, 10_000, 16, effort.long));
+    let mut table = Table::new(&["server", "requests/s", "p50", "p99", "p99.9", "errors", "of a core"]);
+    for (subject, runs) in &all {
+        let quantile = |q: f64| {
+            format!("{} ms", number(median(runs, |paced: &Paced| paced.latency.value_at_quantile(q) as f64 / 1_000.0)))
+        };
+        table.row([
+            subject.name.to_owned(),
+            number(median(runs, |paced| paced.per_second)),
+            quantile(0.5),
+            quantile(0.99),
+            quantile(0.999),
+            number(runs.iter().map(|paced| paced.errors as f64).sum()),
+            percent(median(runs, |paced| paced.cpu)),
+        ]);
+    }
+    table
+}
+
+fn lists(effort: Effort) -> Table {
+    let own = own();
+    let all = rounds(effort, &[&own.node], |subject| rate::lists(subject, 4_096, effort.time));
+    let mut table = Table::new(&["server", "ids/s", "of the format", "of a core"]);
+    for (subject, runs) in &all {
+        let ids = median(runs, |bulk: &Bulk| bulk.ids_per_second);
+        table.row([
+            subject.name.to_owned(),
+            number(ids),
+            percent(ids / FORMAT),
+            percent(median(runs, |bulk: &Bulk| bulk.cpu)),
+        ]);
+    }
+    table
+}
+
+fn streams(effort: Effort) -> Table {
+    let (own, ferroid) = (own(), subjects::ferroid());
+    let all = rounds(effort, &[&own.node, &ferroid], |subject| {
+        grpc::streams(subject, call(subject, STREAM), 1_000_000, effort.time)
+    });
+    let mut table = Table::new(&["server", "ids/s", "of the format", "of a core"]);
+    for (subject, runs) in &all {
+        let ids = median(runs, |flow: &Flow| flow.ids_per_second);
+        table.row([
+            subject.name.to_owned(),
+            number(ids),
+            percent(ids / FORMAT),
+            percent(median(runs, |flow: &Flow| flow.cpu)),
+        ]);
+    }
+    table
+}
+
+fn singles(effort: Effort) -> Table {
+    let (own, ferroid) = (own(), subjects::ferroid());
+    let mut table = Table::new(&["server", "callers", "calls/s", "to ferroid", "p50", "p99", "CPU a call"]);
+    for callers in [64, 1] {
+        let all = rounds(effort, &[&own.node, &ferroid], |subject| {
+            grpc::singles(subject, call(subject, NEXT), callers, effort.time)
+        });
+        let rate = |runs: &[Calls]| median(runs, |calls| calls.per_second);
+        let reference = rate(&all[1].1);
+        for (subject, runs) in &all {
+            let quantile = |q: f64| {
+                let ms = median(runs, |calls: &Calls| calls.latency.value_at_quantile(q) as f64 / 1_000.0);
+                format!("{} ms", number(ms))
+            };
+            table.row([
+                subject.name.to_owned(),
+                number(callers as f64),
+                number(rate(runs)),
+                times(rate(runs) / reference),
+                quantile(0.5),
+                quantile(0.99),
+                format!("{} us", number(median(runs, |calls| calls.cpu_us))),
+            ]);
+        }
+    }
+    table
+}
+
+fn call(subject: &Subject, own: Call) -> Call {
+    if subject.name == "meridian" { own } else { FERROID }
+}
+
+fn holds(effort: Effort) -> Table {
+    let own = own();
+    let node = &own.node;
+    let mut table = Table::new(&["a node", "resident", "of a core"]);
+    let idle = effort.long.min(Duration::from_secs(10));
+    let before = node.process.used();
+    // Not waiting for anything: this is what is measured.
+    std::thread::sleep(idle);
+    let used = (node.process.used() - before).as_secs_f64() / idle.as_secs_f64();
+    table.row(["idle".to_owned(), format!("{} MB", number(node.process.resident_mb())), percent(used)]);
+    let before = node.process.used();
+    let started = std::time::Instant::now();
+    rate::lists(node, 4_096, effort.time);
+    grpc::streams(node, STREAM, 1_000_000, effort.time);
+    wrk::run(node, ID, 64, 1, effort.time);
+    wrk::run(node, ID, effort.connections.min(1_000), 1, effort.time);
+    let used = (node.process.used() - before).as_secs_f64() / started.elapsed().as_secs_f64();
+    table.row(["loaded".to_owned(), format!("{} MB", number(node.process.resident_mb())), percent(used)]);
+    table
+}

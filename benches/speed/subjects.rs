@@ -1,0 +1,117 @@
+//! Who is measured: Meridian, and what it is held against, each a process of its own on loopback.
+
+use crate::process::{Process, installed};
+use crate::support::program::meridian;
+use crate::support::web::get;
+use crate::support::{DEADLINE, Ensemble, block_for};
+use meridian::clock;
+use serde_json::Value;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tempfile::TempDir;
+
+pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/regions/meridian.yaml");
+const REGION: &str = "us-east";
+
+/// A server under measurement.
+pub struct Subject {
+    pub name: &'static str,
+    pub address: SocketAddr,
+    pub process: Process,
+    _folder: Option<TempDir>,
+}
+
+/// A node on real ZooKeeper, with everything on: metrics, health, limits.
+pub fn node(ensemble: &Ensemble) -> Subject {
+    let hosts = ensemble.connect_string();
+    let place = ["--manifest", MANIFEST, "--region", REGION, "--zookeeper", &hosts];
+    let ports = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--init"];
+    let mut process = Process::start(&meridian(&[&["serve", "--json"], &place[..], &ports].concat()));
+    let line: Value = serde_json::from_str(&process.program.line()).expect("JSON");
+    let http = line["http"].as_str().expect("an address").to_owned();
+    let address = http.trim_start_matches("http://").parse().expect("an address");
+    await_present(&http);
+    Subject { name: "meridian", address, process, _folder: None }
+}
+
+/// Waits until a fresh id is of this moment: a slot of a new tree begins ahead of the clock, and has time to spare.
+fn await_present(http: &str) {
+    block_for(Duration::from_secs(90), "an id of this moment", || {
+        let id = get(http, "/api/v1/id", "text/plain").ok().filter(|answer| answer.status == 200)?;
+        let id = get(http, &format!("/api/v1/ids/{}", id.text().trim()), "*/*").ok()?;
+        let id: Value = serde_json::from_slice(&id.body).expect("JSON");
+        (id["time"].as_str()? <= clock::rfc3339(clock::real_us() / 1_000).as_str()).then_some(())
+    });
+}
+
+/// hyper with nothing around it: what HTTP itself costs in this language. This very program, started again.
+pub fn bare_hyper() -> Subject {
+    let own = std::env::current_exe().expect("a path");
+    let mut command = Command::new(own);
+    command.arg(crate::bare::ARGUMENT);
+    let mut process = Process::start(&command);
+    let address = process.program.line().trim().parse().expect("an address");
+    Subject { name: "bare hyper", address, process, _folder: None }
+}
+
+/// nginx that says one fixed thing.
+pub fn nginx() -> Subject {
+    need("nginx");
+    let folder = TempDir::new().expect("a folder");
+    let address = free();
+    let at = folder.path().display();
+    let config = format!(
+        "daemon off; worker_processes 1; pid {at}/pid; error_log stderr crit;\n\
+         events {{ worker_connections 20000; }}\n\
+         http {{\n  access_log off; keepalive_requests 1000000000; server_tokens off;\n\
+         {}\
+           server {{\n    listen {address};\n    default_type application/json;\n    \
+         location / {{ return 200 '{{\"id\":\"7251238491238491238\"}}'; }}\n  }}\n}}\n",
+        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("  {name}_temp_path {at}/{name};\n"))
+            .concat(),
+    );
+    let file = folder.path().join("nginx.conf");
+    std::fs::write(&file, config).expect("a file");
+    let mut command = Command::new("nginx");
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin")).arg("-p").arg(folder.path()).arg("-c").arg(&file);
+    let process = Process::start(&command);
+    await_listening(address);
+    Subject { name: "nginx", address, process: process.with_workers(), _folder: Some(folder) }
+}
+
+/// The fastest gRPC server of snowflake ids that we know of, with one worker as a node has.
+pub fn ferroid() -> Subject {
+    let folder = std::env::var_os("MERIDIAN_BENCH_TOOLS").map(PathBuf::from).unwrap_or_else(tools);
+    let binary = folder.join("bin/ferroid-tonic-server");
+    assert!(binary.is_file(), "{} is not there: run scripts/install-bench", binary.display());
+    let address = free();
+    let mut command = Command::new(binary);
+    command.args(["--num-workers", "1", "--server-addr", &address.to_string()]);
+    let process = Process::start(&command);
+    await_listening(address);
+    Subject { name: "ferroid-tonic-server", address, process, _folder: None }
+}
+
+/// Where `scripts/install-bench` puts things.
+fn tools() -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install-bench");
+    let told = Command::new(&script).arg("--where").output().expect("scripts/install-bench runs");
+    PathBuf::from(String::from_utf8(told.stdout).expect("a path").trim())
+}
+
+pub fn need(program: &str) {
+    assert!(installed(program), "{program} is not installed: run scripts/install-bench");
+}
+
+/// A port that is free now. Between this and the server's own bind somebody might take it; then the run says so and ends.
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+fn await_listening(address: SocketAddr) {
+    block_for(DEADLINE, format_args!("somebody to listen on {address}"), || TcpStream::connect(address).ok());
+}
