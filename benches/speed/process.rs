@@ -38,30 +38,25 @@ pub fn on_the_servers(command: &Command) -> Command {
     pinned
 }
 
-/// A process, and the threads it had when it was last looked at.
+/// A process on the servers' processor. Dropped: killed and reaped.
 pub struct Process {
     pub program: Program,
-    /// Its workers, where it leaves the work to others.
-    workers: Vec<u32>,
 }
 
 impl Process {
     pub fn start(command: &Command) -> Process {
-        Process { program: Program::start(on_the_servers(command)), workers: Vec::new() }
+        Process { program: Program::start(on_the_servers(command)) }
     }
 
-    /// As `start`, with workers to be counted in.
-    pub fn with_workers(mut self) -> Process {
-        let pid = self.program.pid();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        self.workers = children.split_whitespace().map(|pid| pid.parse().expect("a process id")).collect();
-        self
-    }
-
-    /// Processor time used so far.
+    /// What its threads have used of a processor so far, as the scheduler counts it: to the nanosecond, while `stat` has
+    /// ticks of 10 ms.
     pub fn used(&self) -> Duration {
-        let pids = std::iter::once(self.program.pid()).chain(self.workers.iter().copied());
-        Duration::from_nanos(pids.map(nanoseconds).sum())
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.program.pid())).expect("it runs");
+        let nanoseconds = tasks
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
+            .map(|text| text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).expect("schedstat"))
+            .sum();
+        Duration::from_nanos(nanoseconds)
     }
 
     /// Resident memory, in bytes of a million a megabyte.
@@ -70,15 +65,6 @@ impl Process {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
         line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1_024.0 / 1_000_000.0
     }
-}
-
-/// What the threads of a process used, as the scheduler counts it: to the nanosecond, while `stat` has ticks of 10 ms.
-fn nanoseconds(pid: u32) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
-    tasks
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
-        .map(|text| text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).expect("schedstat"))
-        .sum()
 }
 
 /// A program on PATH or where Debian keeps those of the administrator.

@@ -63,7 +63,7 @@ pub fn nginx() -> Subject {
     let address = free();
     let at = folder.path().display();
     let config = format!(
-        "daemon off; worker_processes 1; pid {at}/pid; error_log stderr crit;\n\
+        "daemon off; master_process off; pid {at}/pid; error_log stderr crit;\n\
          events {{ worker_connections 20000; }}\n\
          http {{\n  access_log off; keepalive_requests 1000000000; server_tokens off;\n\
          {}\
@@ -80,7 +80,7 @@ pub fn nginx() -> Subject {
     command.env("PATH", format!("{path}:/usr/sbin")).arg("-p").arg(folder.path()).arg("-c").arg(&file);
     let process = Process::start(&command);
     await_listening(address);
-    Subject { name: "nginx", address, process: process.with_workers(), _folder: Some(folder) }
+    Subject { name: "nginx", address, process, _folder: Some(folder) }
 }
 
 /// The fastest gRPC server of snowflake ids that we know of, with one worker as a node has.

@@ -166,8 +166,7 @@ fn builder(settings: &Settings) -> auto::Builder<Streams> {
     let head = settings.header_bytes * HEADER_SLACK;
     let mut builder = auto::Builder::new(Streams { limit: settings.patience.answer });
     // Heads are timed by the pulse: hyper's own timer also runs while a connection is idle.
-    // Answers to requests that came together leave together.
-    builder.http1().max_buf_size(head.max(8 * 1024)).header_read_timeout(None).pipeline_flush(true);
+    builder.http1().max_buf_size(head.max(8 * 1024)).header_read_timeout(None);
     builder
         .http2()
         .max_header_list_size(head.min(u32::MAX as usize) as u32)
