@@ -230,7 +230,7 @@ impl CoordinationArgs {
 
 /// Run one node: lease a slot of its region and issue ids
 ///
-/// The node is ready once it holds a slot. Beyond the region's quota it waits as a standby and takes over within a
+/// The node is ready once it holds a slot, of several if the manifest says so (workers_per_node). Beyond the region's quota it waits as a standby and takes over within a
 /// second when a slot comes free. Without ZooKeeper it keeps trying; if ZooKeeper goes away later it issues up to its
 /// ceiling, then answers 503. SIGTERM drains it: unready, requests under way are answered, the slot is released; with
 /// --lame-duck-seconds it first goes on serving until load balancers have noticed. A second signal ends it at once.
@@ -261,6 +261,9 @@ pub struct ServeArgs {
     pub coordination: CoordinationArgs,
 
     /// Ask for this slot of the static pool instead of any slot of the dynamic one
+    ///
+    /// In a region with several workers per node (workers_per_node in the manifest) this is the number of the static node:
+    /// of nodes with four, node 0 has slots 0 to 3, node 1 has 4 to 7.
     #[arg(long, value_name = "N", env = "MERIDIAN_STATIC_SLOT")]
     pub static_slot: Option<u16>,
 

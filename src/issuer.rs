@@ -1,10 +1,12 @@
-//! The one door to ids: takes from the lease of this moment and keeps the wait that is owed for it.
+//! The one door to ids: takes from the leases of this moment and keeps the wait that is owed for it.
+
+mod slots;
 
 use crate::clock::Clock;
-use crate::generator::{Generator, Refusal};
+use crate::generator::Refusal;
 use crate::id::{IdRange, Layout, Origin};
 use crate::lease::grant::{Grant, Ticks};
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -12,6 +14,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use slots::{Backlog, Slots};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,9 +24,9 @@ use std::time::Duration;
 pub struct Issuer {
     clock: Arc<Clock>,
     max_wait: Duration,
-    generator: ArcSwapOption<Generator>,
+    slots: ArcSwap<Slots>,
     metrics: Metrics,
-    /// The share of one millisecond's sequence, for the utilisation; 0 before the first grant.
+    /// What all slots have for one millisecond, or had when there last was one, for the utilisation; 0 before the first.
     ids_per_ms: Arc<AtomicU64>,
     /// Until when slices are booked, of the clock nobody sets.
     booked_us: Mutex<u64>,
@@ -47,11 +50,13 @@ pub struct Claim {
     pub ticks: Ticks,
 }
 
-/// The ranges of some claims, in the order they were taken.
+/// The ranges of some claims, ascending.
 #[derive(Clone, Debug)]
 pub struct Ranges {
+    /// The claim that has the next id, unless it is used up.
     now: Claim,
-    rest: std::vec::IntoIter<Claim>,
+    /// The others that are not used up.
+    rest: Vec<Claim>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +82,15 @@ const LEAD: Duration = Duration::from_millis(1);
 
 /// How far behind the clock a turn may begin: as far as the generator fills up what passed unused.
 const CREDIT_US: u64 = 10_000;
+
+/// When the slices of a request may be claimed, and from how many slots at once.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    from_us: u64,
+    slots: u32,
+    /// Of each.
+    ids_per_ms: u32,
+}
 
 #[derive(Debug, Default)]
 struct Metrics {
@@ -104,23 +118,22 @@ impl Issued {
         std::iter::once(&self.first).chain(&self.rest).map(|claim| claim.ticks.to.0 - claim.ticks.from.0).sum()
     }
 
-    /// One range for each millisecond; two where slices of somebody else came between.
+    /// One range for each millisecond and worker; two where slices of somebody else came between. Ascending.
     pub fn ranges(&self) -> Ranges {
-        Ranges { now: self.first, rest: self.rest.clone().into_iter() }
+        Ranges { now: self.first, rest: self.rest.clone() }
     }
 
-    /// Each id. Ascending, unless the node got another slot in the middle of a large request.
+    /// Each id, ascending.
     pub fn ids(&self) -> impl Iterator<Item = u64> + use<> {
         self.ranges().flat_map(IdRange::ids)
     }
 
-    /// Slices nobody came between are one run of ticks again.
+    /// Slices of a worker nobody came between are one run of ticks again.
     fn push(&mut self, claim: Claim) {
-        let last = self.rest.last_mut().unwrap_or(&mut self.first);
-        if last.origin == claim.origin && last.ticks.to == claim.ticks.from {
-            last.ticks.to = claim.ticks.to;
-        } else {
-            self.rest.push(claim);
+        let follows = |last: &&mut Claim| last.origin == claim.origin && last.ticks.to == claim.ticks.from;
+        match std::iter::once(&mut self.first).chain(&mut self.rest).rev().find(follows) {
+            Some(last) => last.ticks.to = claim.ticks.to,
+            None => self.rest.push(claim),
         }
     }
 }
@@ -131,18 +144,31 @@ impl From<Claim> for Issued {
     }
 }
 
+impl Claim {
+    fn is_used_up(&self) -> bool {
+        self.ticks.from == self.ticks.to
+    }
+
+    fn next_id(&self) -> u64 {
+        self.layout.id(self.origin, self.ticks.from)
+    }
+}
+
 impl Iterator for Ranges {
     type Item = IdRange;
 
     fn next(&mut self) -> Option<IdRange> {
-        loop {
-            let Claim { layout, origin, ticks } = self.now;
-            if let Some(range) = layout.ranges(origin, ticks.from, ticks.to).next() {
-                self.now.ticks.from.0 += u64::from(range.count);
-                return Some(range);
+        if let Some(least) = (0..self.rest.len()).min_by_key(|index| self.rest[*index].next_id()) {
+            if self.now.is_used_up() {
+                self.now = self.rest.swap_remove(least);
+            } else if self.rest[least].next_id() < self.now.next_id() {
+                std::mem::swap(&mut self.now, &mut self.rest[least]);
             }
-            self.now = self.rest.next()?;
         }
+        let Claim { layout, origin, ticks } = self.now;
+        let range = layout.ranges(origin, ticks.from, ticks.to).next()?;
+        self.now.ticks.from.0 += u64::from(range.count);
+        Some(range)
     }
 }
 
@@ -173,7 +199,7 @@ impl Issuer {
         Issuer {
             clock,
             max_wait,
-            generator: ArcSwapOption::empty(),
+            slots: ArcSwap::default(),
             metrics,
             ids_per_ms,
             booked_us: Mutex::default(),
@@ -181,13 +207,13 @@ impl Issuer {
         }
     }
 
-    /// Issues from this grant from now on, or from none.
-    pub fn install(&self, grant: Option<Arc<Grant>>) {
-        if let Some(grant) = &grant {
-            self.ids_per_ms.store(grant.layout().ids_per_ms(), Relaxed);
+    /// Issues from these grants from now on, or from none.
+    pub fn install(&self, grants: impl IntoIterator<Item = Arc<Grant>>) {
+        let slots = self.slots.load().with(grants, self.max_wait, self.clock.now());
+        if slots.ids_per_ms_of_all() > 0 {
+            self.ids_per_ms.store(slots.ids_per_ms_of_all(), Relaxed);
         }
-        let generator = grant.map(|grant| Arc::new(Generator::new(grant, self.max_wait, self.clock.now())));
-        self.generator.store(generator);
+        self.slots.store(Arc::new(slots));
     }
 
     /// Issues `count` ids, all or none. Waits for the clock if they are more than the present millisecond has left.
@@ -201,14 +227,16 @@ impl Issuer {
     /// The same for somebody who cannot wait longer than this: a wait known to be longer is refused at once, and nothing is
     /// taken.
     ///
-    /// Up to one millisecond's ids are one claim. More are claimed in slices, each when its time has come, by all who want
-    /// so many in turn: between two slices there is room for those who want few.
+    /// Up to one millisecond's ids are one claim on one slot. More are claimed in slices, each when its time has come, by all
+    /// who want so many in turn: between two slices there is room for those who want few.
     pub async fn issue_within(&self, count: u32, within: Duration) -> Result<Issued, Refused> {
-        let ids_per_ms = self.ids_per_ms.load(Relaxed);
-        if ids_per_ms > 0 && u64::from(count) > ids_per_ms {
-            return self.issue_in_turn(count, within).await;
-        }
-        let (claim, wait) = self.take(count, within)?;
+        let taken = {
+            let slots = self.slots.load();
+            let one_claim = u64::from(count) <= slots.ids_per_ms();
+            one_claim.then(|| slots.take(self.clock.now(), count, within))
+        };
+        let Some(taken) = taken else { return self.issue_in_turn(count, within).await };
+        let (claim, wait) = self.counted(taken?);
         let mut issued = Issued::from(claim);
         if !wait.is_zero() {
             let waiting = self.metrics.wait();
@@ -224,28 +252,29 @@ impl Issuer {
     /// # Cancel safety
     /// As of `issue`.
     pub async fn issue_in_turn(&self, count: u32, within: Duration) -> Result<Issued, Refused> {
-        let count = count.max(1);
-        let ids_per_ms = match self.ids_per_ms.load(Relaxed) {
-            0 => return Err(Refused::NoLease),
-            ids_per_ms => ids_per_ms,
-        };
         let asked_us = self.clock.now().boot_us;
-        let mut turn_us = self.book(count, ids_per_ms, within)?;
+        let Turn { mut from_us, slots, ids_per_ms } = self.book(count.max(1), within)?;
         let waiting = self.metrics.wait();
-        let slice = u32::try_from(SLICE_MS * ids_per_ms).unwrap_or(u32::MAX);
         let mut issued: Option<Issued> = None;
         let mut slept = false;
-        let mut left = count;
+        let mut reached_us = asked_us;
+        let mut left = count.max(1);
         while left > 0 {
-            let n = left.min(slice);
-            let claim = self.claim_in_turn(n, turn_us, &mut slept).await?;
-            match &mut issued {
-                Some(issued) => issued.push(claim),
-                None => issued = Some(Issued::from(claim)),
+            // A slice of every slot at the same time: together they are as fast as all of them.
+            let slice = left.div_ceil(slots).clamp(ids_per_ms, SLICE_MS as u32 * ids_per_ms);
+            for _ in 0..slots.min(left.div_ceil(slice)) {
+                let n = left.min(slice);
+                let (claim, wait) = self.claim_in_turn(n, from_us, &mut slept).await?;
+                reached_us = reached_us.max(self.clock.now().boot_us + wait.as_micros() as u64);
+                match &mut issued {
+                    Some(issued) => issued.push(claim),
+                    None => issued = Some(Issued::from(claim)),
+                }
+                left -= n;
             }
-            left -= n;
-            turn_us += u64::from(n) * 1_000 / ids_per_ms;
+            from_us += u64::from(slice) * 1_000 / u64::from(ids_per_ms);
         }
+        slept |= self.sleep_until(reached_us).await;
         let waited = Duration::from_micros(self.clock.now().boot_us.saturating_sub(asked_us));
         let mut issued = issued.ok_or(Refused::Spent)?;
         if slept {
@@ -257,72 +286,65 @@ impl Issuer {
 
     /// A time from which on the slices of a request may be claimed, as long as they take after those booked before it. Nobody
     /// has to keep it, so nobody who stands still holds up the others.
-    fn book(&self, count: u32, ids_per_ms: u64, within: Duration) -> Result<u64, Refused> {
+    fn book(&self, count: u32, within: Duration) -> Result<Turn, Refused> {
         let mut booked_us = self.booked_us.lock().expect("no holder of this lock panics");
-        let generator = self.generator.load();
-        let generator = generator.as_ref().ok_or(Refused::NoLease)?;
+        let all = self.slots.load();
         let now = self.clock.now();
-        let lead_us = generator.lead(now, count)?.as_micros() as u64;
+        let Backlog { slots, lead } = all.backlog(now, count)?;
+        let lead_us = lead.as_micros() as u64;
         let unused = *booked_us + CREDIT_US < now.boot_us;
-        let from = if unused || lead_us > 0 { booked_us.max(now.boot_us + lead_us) } else { *booked_us };
-        let to = from + u64::from(count) * 1_000 / ids_per_ms;
-        let wait = Duration::from_micros(to.saturating_sub(now.boot_us));
+        let from_us = if unused || lead_us > 0 { booked_us.max(now.boot_us + lead_us) } else { *booked_us };
+        let to_us = from_us + u64::from(count) * 1_000 / (all.ids_per_ms() * u64::from(slots));
+        let wait = Duration::from_micros(to_us.saturating_sub(now.boot_us));
         if wait > self.max_wait {
             return Err(Refused::Ahead(wait - self.max_wait));
         }
         if wait > within {
             return Err(Refused::Late);
         }
-        *booked_us = to;
-        Ok(from)
+        *booked_us = to_us;
+        Ok(Turn { from_us, slots, ids_per_ms: u32::try_from(all.ids_per_ms()).unwrap_or(u32::MAX / SLICE_MS as u32) })
     }
 
-    /// Claims a slice at its time, or as soon after it as those who want few have let the clock catch up; then waits for it.
-    async fn claim_in_turn(&self, n: u32, turn_us: u64, slept: &mut bool) -> Result<Claim, Refused> {
-        let early = Duration::from_micros(turn_us.saturating_sub(self.clock.now().boot_us));
-        if !early.is_zero() {
-            *slept = true;
-            tokio::time::sleep(early).await;
-        }
-        let (claim, wait) = loop {
-            let lead = match self.claim_if_caught_up(n)? {
-                Ok(taken) => break taken,
-                Err(lead) => lead,
+    /// Claims a slice at its time, or as soon after it as those who want few have let the clock catch up, and says how long
+    /// it takes the clock to reach it.
+    async fn claim_in_turn(&self, n: u32, turn_us: u64, slept: &mut bool) -> Result<(Claim, Duration), Refused> {
+        *slept |= self.sleep_until(turn_us).await;
+        loop {
+            let by = match self.claim_if_caught_up(n) {
+                Err(Refused::Ahead(by)) => by,
+                claimed => return claimed,
             };
             let late = Duration::from_micros(self.clock.now().boot_us.saturating_sub(turn_us));
             if late > self.max_wait {
-                return Err(Refused::Ahead(lead));
+                return Err(Refused::Ahead(by));
             }
             *slept = true;
-            tokio::time::sleep(lead).await;
-        };
-        if !wait.is_zero() {
-            *slept = true;
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(by).await;
         }
-        Ok(claim)
     }
 
-    /// A slice, unless what was given is ahead of the clock already: then by how much. One at a time, so that two slices are
-    /// never ahead of the clock at once.
-    fn claim_if_caught_up(&self, n: u32) -> Result<Result<(Claim, Duration), Duration>, Refused> {
+    /// A slice of a slot, unless what was given of all of them is ahead of the clock already: then by how much. One at a
+    /// time, so that two slices are never ahead of the clock at once in one slot.
+    fn claim_if_caught_up(&self, n: u32) -> Result<(Claim, Duration), Refused> {
         let _one = self.claiming.lock().expect("no holder of this lock panics");
-        let generator = self.generator.load();
-        let generator = generator.as_ref().ok_or(Refused::NoLease)?;
-        let lead = generator.lead(self.clock.now(), n)?;
-        if lead > LEAD {
-            return Ok(Err(lead));
-        }
-        Ok(Ok(self.take(n, Duration::MAX)?))
+        let taken = self.slots.load().take_least_ahead(self.clock.now(), n, Duration::MAX, LEAD)?;
+        Ok(self.counted(taken))
     }
 
-    fn take(&self, count: u32, within: Duration) -> Result<(Claim, Duration), Refused> {
-        let generator = self.generator.load();
-        let generator = generator.as_ref().ok_or(Refused::NoLease)?;
-        let taken = generator.take_within(self.clock.now(), count, within)?;
-        let claim = Claim { layout: generator.layout(), origin: generator.origin(), ticks: taken.ticks };
-        self.metrics.ids.inc_by(taken.ticks.to.0 - taken.ticks.from.0);
-        Ok((claim, taken.wait))
+    /// Whether there was anything to wait for.
+    async fn sleep_until(&self, boot_us: u64) -> bool {
+        let early = Duration::from_micros(boot_us.saturating_sub(self.clock.now().boot_us));
+        if !early.is_zero() {
+            tokio::time::sleep(early).await;
+        }
+        !early.is_zero()
+    }
+
+    fn counted(&self, taken: (Claim, Duration)) -> (Claim, Duration) {
+        let ticks = &taken.0.ticks;
+        self.metrics.ids.inc_by(ticks.to.0 - ticks.from.0);
+        taken
     }
 }
 
@@ -343,8 +365,8 @@ impl Metrics {
     }
 }
 
-/// `meridian_sequence_utilization_ratio`: the share of the format's ids (4,096 a millisecond) that was used, computed at
-/// scrape from the counter of ids. It covers the time since the last look that is at least [`RECENT_US`] old, so that
+/// `meridian_sequence_utilization_ratio`: the share of the format's ids (4,096 a millisecond and slot) that was used,
+/// computed at scrape from the counter of ids. It covers the time since the last look that is at least [`RECENT_US`] old, so that
 /// several scrapers do not shorten each other's interval, and the hot path pays nothing.
 #[derive(Debug)]
 struct Utilization {
@@ -398,7 +420,7 @@ impl Collector for Utilization {
         let unit = Unit::Other("ratio".to_owned());
         let encoder = encoder.encode_descriptor(
             "sequence_utilization",
-            "Share of the ids the format has for one worker that were used recently",
+            "Share of the ids the format has for this node's workers that were used recently",
             Some(&unit),
             MetricType::Gauge,
         )?;
@@ -521,6 +543,58 @@ mod tests {
             ids.extend(done.unwrap().unwrap());
         }
         (!large.is_empty()).then_some(())
+    }
+
+    fn several(clock: &Clock, n: u16) -> Vec<Arc<Grant>> {
+        let floor = clock.now().credible();
+        let grant = |worker| Grant::new(SNOWFLAKE64, Origin { datacenter: 3, worker }, floor, floor + 60_000);
+        (0..n).map(|worker| Arc::new(grant(worker))).collect()
+    }
+
+    /// How many workers the ids are of. They ascend, so none is there twice.
+    fn workers(issued: &Issued) -> usize {
+        let mut last = None;
+        let mut workers = std::collections::BTreeSet::new();
+        for range in issued.ranges() {
+            assert!(last < Some(range.first), "ranges ascend");
+            last = range.ids().last();
+            workers.insert(SNOWFLAKE64.decode(range.first).unwrap().origin.worker);
+        }
+        workers.len()
+    }
+
+    #[tokio::test]
+    async fn a_large_request_is_as_fast_as_all_slots_together() {
+        let (issuer, clock) = issuer();
+        issuer.install(several(&clock, 16));
+        let turn = issuer.book(1_000_000, Duration::MAX).unwrap();
+        let booked_us = *issuer.booked_us.lock().unwrap() - turn.from_us;
+        assert_eq!((turn.slots, booked_us), (16, 15_258), "a sixteenth of 244 ms");
+        let issued = issuer.issue(1_000_000).await.unwrap();
+        println!("1,000,000 ids of 16 slots: {:?}", issued.waited);
+        assert_eq!((issued.count(), workers(&issued)), (1_000_000, 16));
+        let last = SNOWFLAKE64.decode(issued.ids().last().unwrap()).unwrap().timestamp;
+        assert!(last <= clock.now().credible(), "no id from the future is shown");
+        assert_eq!(workers(&issuer.issue(5_000).await.unwrap()), 2, "no more slots than it takes");
+    }
+
+    #[tokio::test]
+    async fn a_slot_lost_on_the_way_fails_nobody() {
+        let (issuer, clock) = issuer();
+        let grants = several(&clock, 2);
+        issuer.install(grants.iter().cloned());
+        let mut large = std::pin::pin!(issuer.issue(1_000_000));
+        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(large.as_mut().poll(cx).is_pending())).await);
+        grants[0].seal();
+        for _ in 0..10 {
+            assert_eq!(issuer.issue(1).await.unwrap().first.origin.worker, 1);
+        }
+        issuer.install([grants[1].clone()]);
+        let issued = large.await.unwrap();
+        assert_eq!((issued.count(), workers(&issued)), (1_000_000, 2));
+        grants[1].seal();
+        assert_eq!(issuer.issue(1).await, Err(Refused::Spent));
+        assert_eq!(issuer.issue(1_000_000).await, Err(Refused::Spent));
     }
 
     #[tokio::test]

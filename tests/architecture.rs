@@ -43,6 +43,7 @@ const PURE: &[&str] = &[
     "src/client/span.rs",
     "src/client/stock.rs",
     "src/generator.rs",
+    "src/issuer/slots.rs",
     "src/drill/dice.rs",
     "src/drill/goal.rs",
     "src/drill/picture.rs",

@@ -12,6 +12,7 @@ pub const NUMBERS: Numbers = Numbers {
     first_window_ms: 5_000,
     fixed: 1,
     dynamic: 4,
+    per_node: 1,
     fleet: "global",
     epoch: "2024-01-01T00:00:00Z",
 };

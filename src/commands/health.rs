@@ -28,8 +28,13 @@ pub async fn run(args: &HealthArgs, out: &mut impl Write) -> anyhow::Result<Exit
 
 fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let worker = report["worker"].as_u64().map_or_else(|| "no worker".to_owned(), |worker| format!("worker {worker}"));
-    writeln!(out, "{} of {}: {}", worker, plain(&report["region"]), plain(&report["status"]))?;
+    let slots: Vec<String> = report["slots"].as_array().into_iter().flatten().map(plain).collect();
+    let workers = match slots.as_slice() {
+        [] => "no worker".to_owned(),
+        [one] => format!("worker {one}"),
+        several => format!("workers {}", several.join(", ")),
+    };
+    writeln!(out, "{} of {}: {}", workers, plain(&report["region"]), plain(&report["status"]))?;
     let rows: Vec<[String; 5]> = (report["checks"].as_object().into_iter().flatten())
         .map(|(name, check)| {
             let detail = check["detail"].as_str().unwrap_or_default().to_owned();

@@ -12,8 +12,7 @@ use crate::health::{self, Health, report};
 use crate::http::{self, Api, Judge, Ops, Parts};
 use crate::issuer::Issuer;
 use crate::lease::grant::Grant;
-use crate::lease::keeper::{self, Keeper, Status, Watched};
-use crate::lease::state::Phase;
+use crate::lease::keeper::{self, Keeper, Watched};
 use crate::lease::survey;
 use crate::lease::znode::{self, Class, NodeId, Registration};
 use crate::load::Load;
@@ -30,6 +29,7 @@ use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-/// How long giving the slot back may take before the process leaves without: the ceiling bounds what is lost.
+/// How long giving the slots back may take before the process leaves without: the ceiling bounds what is lost.
 const RELEASE_WITHIN: Duration = Duration::from_secs(5);
 
 /// For no longer than this is a quota exceeded that shrank, however long the lame duck.
@@ -59,7 +59,7 @@ struct Bound<'a> {
 pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
     let topology = fleet::read(&args.manifest)?;
     let region = fleet::region(&topology, &args.region)?;
-    check_slot(args, &topology, region)?;
+    let slots = static_slots(args, &topology, region)?;
     let off = criteria_off(args)?;
     let targets = targets(args, &topology, region)?;
     let coordination = fleet::coordination(&args.coordination, region)?;
@@ -89,20 +89,21 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     let clock = Arc::new(Clock::start(topology.epoch_unix_ms));
     let mut registry = metrics::registry();
     register_build(&topology, &mut registry);
-    let card = card(args, host, http, ops);
+    let cards = cards(args, slots, region.workers_per_node, host, http, ops);
+    let me = cards.iter().map(|card| card.node.clone()).collect();
     let config = keeper::Config {
         coordination,
         expected: fleet::expected(&topology, region),
         settings,
-        card,
+        cards,
         state_dir: args.state_dir.clone(),
         init: args.init.then(|| fleet::blueprint(&topology, region)),
     };
-    let (keeper, lease) = Keeper::new(config, clock.clone(), &mut registry);
+    let (keepers, lease) = Keeper::of_each(config, clock.clone(), &mut registry);
     let issuer = Arc::new(Issuer::new(clock.clone(), topology.lease.max_wait, &mut registry));
     let outcomes = Arc::new(Outcomes::default());
     let (stopping, stopping_seen) = watch::channel(false);
-    let (installed, grants) = watch::channel(None);
+    let (installed, grants) = watch::channel(Vec::new());
     let (surveyed, known) = watch::channel(None);
     let survey_again = Arc::new(Notify::new());
     let pulse = Arc::new(survey::Pulse::default());
@@ -125,7 +126,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     ));
     let peers = Arc::new(Peers::new(
         (region.name.clone(), topology.routing()),
-        (lease.session.clone(), lease.status.clone(), survey_again.clone()),
+        (lease.clone(), survey_again.clone()),
         args.region_hold_seconds,
         &mut registry,
     ));
@@ -167,9 +168,8 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
 
     let mut background = JoinSet::new();
     background.spawn(clock::follow(clock));
-    background.spawn(show_the_way_out(lease.status.clone(), stopping_seen.clone(), api.clone()));
-    let (session, grants) = (lease.session.clone(), lease.grants.clone());
-    background.spawn(survey::run(session, grants, survey_again, surveyed, pulse, clock::boot_us));
+    background.spawn(show_the_way_out(lease.clone(), stopping_seen.clone(), api.clone()));
+    background.spawn(survey::run(lease.clone(), me, survey_again, surveyed, pulse, clock::boot_us));
     background.spawn(install(lease, issuer, installed));
     background.spawn(tick(health));
     for (name, target) in targets {
@@ -177,8 +177,8 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
         background.spawn(async move { peers.probe(name, target, probing).await });
     }
     background.spawn(async move { peers.surge().await });
-    let (stop_keeper, keeper_stops) = watch::channel(false);
-    let mut keeper = tokio::spawn(keeper.run(keeper_stops));
+    let (stop_keepers, keepers_stop) = watch::channel(false);
+    let mut keepers: JoinSet<()> = keepers.into_iter().map(|keeper| keeper.run(keepers_stop.clone())).collect();
     let (stop_http, http_stops) = watch::channel(false);
     let mut public = tokio::spawn(http::run(public, api.clone(), turned_true(http_stops)));
     let (stop_ops, ops_stops) = watch::channel(false);
@@ -188,7 +188,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
         // None of these ends by itself: a node without one of them is worse than a node that is started again.
         let bug = async {
             tokio::select! {
-                _ = &mut keeper => Failed::bug("the keeper of the lease ended by itself"),
+                Some(_) = keepers.join_next() => Failed::bug("the keeper of the lease ended by itself"),
                 _ = &mut public => Failed::bug("the public port closed by itself"),
                 _ = &mut operations => Failed::bug("the operations port closed by itself"),
                 Some(_) = background.join_next() => Failed::bug("a background task ended by itself"),
@@ -217,7 +217,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
         tracing::info!("{signal}: draining; once more ends at once");
     }
 
-    // What runs is finished, then the slot goes back; metrics can be scraped to the end.
+    // What runs is finished, then the slots go back; metrics can be scraped to the end.
     stop_http.send_replace(true);
     let cut = match tokio::time::timeout(Duration::from_secs(args.drain_seconds), public).await {
         Ok(drained) => drained.context("the public port")?.cut,
@@ -229,10 +229,16 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     if cut > 0 {
         tracing::warn!(cut, "connections were cut while at work");
     }
-    stop_keeper.send_replace(true);
-    match tokio::time::timeout(RELEASE_WITHIN, keeper).await {
-        Ok(left) => left.context("the keeper")?,
-        Err(_) => tracing::warn!("the slot could not be given back in time; it stays cold until its ceiling"),
+    stop_keepers.send_replace(true);
+    let left = async {
+        while let Some(left) = keepers.join_next().await {
+            left.context("a keeper")?;
+        }
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(RELEASE_WITHIN, left).await {
+        Ok(left) => left?,
+        Err(_) => tracing::warn!("a slot could not be given back in time; it stays cold until its ceiling"),
     }
     stop_ops.send_replace(true);
     let _ = tokio::time::timeout(Duration::from_secs(1), operations).await;
@@ -241,20 +247,25 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     Ok(Exit::Fine)
 }
 
-fn check_slot(args: &ServeArgs, topology: &Topology, region: &Region) -> anyhow::Result<()> {
-    let Some(slot) = args.static_slot else { return Ok(()) };
-    let first = *topology.pools.fixed.start();
-    let last = first + region.workers.fixed.saturating_sub(1);
-    if region.workers.fixed == 0 {
-        return Err(Failed::usage(format!("--static-slot {slot}: region {} has no static slots", region.name)));
+/// The slots a static node asks for; none: it takes dynamic ones.
+fn static_slots(args: &ServeArgs, topology: &Topology, region: &Region) -> anyhow::Result<Option<Range<u16>>> {
+    let Some(node) = args.static_slot else { return Ok(None) };
+    let nodes = topology.static_nodes(region);
+    if nodes.contains(&node) {
+        return Ok(Some(topology.static_slots(region, node)));
     }
-    if !(first..=last).contains(&slot) {
-        return Err(Failed::usage(format!(
-            "--static-slot {slot}: region {} has static slots {first} to {last}; without the flag the node takes a dynamic one",
-            region.name
-        )));
+    let (name, n) = (&region.name, region.workers_per_node);
+    if nodes.is_empty() {
+        return Err(Failed::usage(format!("--static-slot {node}: region {name} has no static slots")));
     }
-    Ok(())
+    let (first, last) = (nodes.start, nodes.end - 1);
+    let what = match n {
+        1 => format!("has static slots {first} to {last}"),
+        n => format!("has static nodes {first} to {last}, with {n} slots each"),
+    };
+    Err(Failed::usage(format!(
+        "--static-slot {node}: region {name} {what}; without the flag the node takes a dynamic one"
+    )))
 }
 
 /// Where the other regions are asked for their health.
@@ -324,19 +335,32 @@ fn hostname() -> String {
     }
 }
 
-fn card(args: &ServeArgs, host: String, http: String, ops: String) -> Registration {
-    Registration {
+/// What the node says of itself, once for each slot it asks for: as many workers, which differ in their names alone.
+fn cards(
+    args: &ServeArgs,
+    slots: Option<Range<u16>>,
+    workers: u16,
+    host: String,
+    http: String,
+    ops: String,
+) -> Vec<Registration> {
+    let started = clock::timestamp();
+    let card = |wanted_slot: Option<u16>| Registration {
         v: znode::VERSION,
         node: NodeId::random(),
-        class: if args.static_slot.is_some() { Class::Fixed } else { Class::Dynamic },
-        wanted_slot: args.static_slot,
+        class: if wanted_slot.is_some() { Class::Fixed } else { Class::Dynamic },
+        wanted_slot,
         eligible: true,
-        host,
+        host: host.clone(),
         zone: args.zone.clone(),
-        http,
-        ops,
+        http: http.clone(),
+        ops: ops.clone(),
         version: crate::VERSION.to_owned(),
-        started: clock::timestamp(),
+        started: started.clone(),
+    };
+    match slots {
+        Some(slots) => slots.map(|slot| card(Some(slot))).collect(),
+        None => (0..workers).map(|_| card(None)).collect(),
     }
 }
 
@@ -365,13 +389,13 @@ fn warn_of_clock(limits: &health::verdict::Limits) {
     }
 }
 
-/// Hands each grant on to the issuer, and only then to those who tell others of it: who is told that this node is ready
+/// Hands the grants on to the issuer, and only then to those who tell others of it: who is told that this node is ready
 /// gets an id.
-async fn install(mut lease: Watched, issuer: Arc<Issuer>, installed: watch::Sender<Option<Arc<Grant>>>) {
+async fn install(mut lease: Watched, issuer: Arc<Issuer>, installed: watch::Sender<Vec<Option<Arc<Grant>>>>) {
     loop {
-        let grant = lease.grants.borrow_and_update().clone();
-        issuer.install(grant.clone());
-        installed.send_replace(grant);
+        let grants = lease.grants.borrow_and_update().clone();
+        issuer.install(grants.iter().flatten().cloned());
+        installed.send_replace(grants);
         if lease.grants.changed().await.is_err() {
             return;
         }
@@ -379,12 +403,12 @@ async fn install(mut lease: Watched, issuer: Arc<Issuer>, installed: watch::Send
 }
 
 /// Whoever still keeps a connection to a node that leaves is sent elsewhere.
-async fn show_the_way_out(mut status: watch::Receiver<Status>, mut stopping: watch::Receiver<bool>, api: Arc<Api>) {
+async fn show_the_way_out(mut lease: Watched, mut stopping: watch::Receiver<bool>, api: Arc<Api>) {
     loop {
-        let leaving = status.borrow_and_update().phase == Phase::Leaving;
-        api.lame_duck(leaving || *stopping.borrow_and_update());
+        lease.status.mark_unchanged();
+        api.lame_duck(lease.is_leaving() || *stopping.borrow_and_update());
         let changed = tokio::select! {
-            changed = status.changed() => changed,
+            changed = lease.status.changed() => changed,
             changed = stopping.changed() => changed,
         };
         if changed.is_err() {

@@ -163,7 +163,8 @@ impl Plan<'_> {
         for standby in [false, true] {
             let started = nodes.len();
             for region in &self.topology.regions {
-                for number in (0..self.args.nodes_per_region).filter(|n| (*n >= region.workers.quota) == standby) {
+                let carry = region.nodes_for(region.workers.quota);
+                for number in (0..self.args.nodes_per_region).filter(|n| (*n >= carry) == standby) {
                     nodes.push(self.start(region, number)?);
                 }
             }
@@ -177,8 +178,7 @@ impl Plan<'_> {
     fn start(&self, region: &Region, number: u16) -> anyhow::Result<Node> {
         let Plan { args, log: (filter, format), subnet, unsynchronised, .. } = *self;
         let address = address(subnet, region, number);
-        let first = self.topology.pools.fixed.start();
-        let static_slot = (number < region.workers.fixed).then_some(first + number);
+        let static_slot = self.topology.static_nodes(region).nth(number.into());
         let name = format!("{}-{number}", region.name);
         let logs = args.dir.join("logs");
         fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
@@ -240,7 +240,7 @@ impl Plan<'_> {
             datacenter: region.datacenter,
             number,
             static_slot,
-            standby: number >= region.workers.quota,
+            standby: number >= region.nodes_for(region.workers.quota),
             address,
             log,
             child,

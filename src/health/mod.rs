@@ -8,11 +8,15 @@ pub mod verdict;
 mod view;
 
 use crate::clock::{self, Clock};
-use crate::lease::keeper::Watched;
+use crate::lease::grant::Grant;
+use crate::lease::keeper::{self, Watched};
 use crate::lease::state::Phase;
 use crate::lease::survey::{Known, Pulse};
 use crate::outcomes::Outcomes;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use region::RegionReport;
 use report::{Report, Status};
@@ -51,7 +55,6 @@ struct Metrics {
     healthy: Gauge,
     ready: Gauge,
     clock_drift_ms: Gauge<f64, AtomicU64>,
-    ceiling_seconds: Gauge<f64, AtomicU64>,
     high_water_failing: Gauge,
 }
 
@@ -73,11 +76,7 @@ impl Health {
             "Distance of the wall clock from the coordination service's and from what is credible",
             metrics.clock_drift_ms.clone(),
         );
-        registry.register(
-            "lease_remaining_seconds",
-            "How far the ceiling is ahead of the clock; ids stop at 0",
-            metrics.ceiling_seconds.clone(),
-        );
+        registry.register_collector(Box::new(Ceilings { clock: clock.clone(), grants: lease.grants.clone() }));
         registry.register(
             "high_water_failing",
             "1 while the disk does not take high-water marks; issuing goes on without this second line of defence",
@@ -92,8 +91,10 @@ impl Health {
     /// The verdict of this moment. Failing shows at once; the way back needs two good looks.
     pub fn report(&self) -> Report {
         let facts = self.facts();
-        let worker = self.lease.grants.borrow().as_ref().map(|grant| grant.origin().worker);
-        let nameplate = Nameplate { region: self.region.clone(), datacenter: self.datacenter, worker };
+        let mut slots: Vec<u16> =
+            self.lease.grants.borrow().iter().flatten().map(|grant| grant.origin().worker).collect();
+        slots.sort_unstable();
+        let nameplate = Nameplate { region: self.region.clone(), datacenter: self.datacenter, slots };
         let mut report = verdict::judge(nameplate, &facts, &self.limits);
         let at_ms = self.clock.now().boot_us / 1_000;
         let good = report.status == Status::Pass;
@@ -118,7 +119,7 @@ impl Health {
     /// Whether this node wants requests: it can issue an id now, and for a while. Or why not.
     pub fn ready(&self) -> Result<(), String> {
         match self.lease_fact() {
-            LeaseFact::Holding { .. } if self.lease.status.borrow().phase == Phase::Leaving => {
+            LeaseFact::Holding { .. } if self.lease.is_leaving() => {
                 Err("leaving: the quota shrank; the node still issues and gives its slot back".to_owned())
             }
             LeaseFact::Holding { .. } => Ok(()),
@@ -140,10 +141,9 @@ impl Health {
         self.metrics.healthy.set((report.status == Status::Pass).into());
         self.metrics.ready.set(self.ready().is_ok().into());
         self.metrics.clock_drift_ms.set(self.clock_drift_ms());
-        let remaining_ms = self.ms_to_ceiling();
-        self.metrics.ceiling_seconds.set(remaining_ms.unwrap_or(0) as f64 / 1_000.0);
-        self.view.tick(report, remaining_ms, self.now());
-        self.metrics.high_water_failing.set(self.lease.status.borrow().high_water_failing.into());
+        self.view.tick(report, self.ms_to_ceiling(), self.now());
+        let failing = self.lease.status.borrow().iter().any(|status| status.high_water_failing);
+        self.metrics.high_water_failing.set(failing.into());
     }
 
     fn ms_to_ceiling(&self) -> Option<u64> {
@@ -154,10 +154,9 @@ impl Health {
     }
 
     fn now(&self) -> Now {
-        let offset_ms = self.lease.status.borrow().offset.map_or(0.0, |offset| offset.offset_ms);
         Now {
             boot_us: clock::boot_us(),
-            server_ms: clock::real_us() / 1_000 + offset_ms as i64,
+            server_ms: clock::real_us() / 1_000 + self.lease.offset_ms() as i64,
             standby: matches!(self.lease_fact(), LeaseFact::Standby { .. }),
         }
     }
@@ -175,35 +174,52 @@ impl Health {
         }
     }
 
+    /// The best of what is true of its slots: a node that can issue from one of them can issue.
     fn lease_fact(&self) -> LeaseFact {
         if *self.stopping.borrow() {
             return LeaseFact::Stopping;
         }
-        if let Some(grant) = self.lease.grants.borrow().as_ref() {
-            // What counts is what a request would find: the counter may be ahead of the clock.
-            let next = self.clock.now().credible().max(grant.layout().millis(grant.position()));
-            return match grant.ceiling().saturating_sub(next) {
-                0 => LeaseFact::Spent,
-                _ if grant.is_sealed() => LeaseFact::Spent,
-                ms_to_ceiling => LeaseFact::Holding { ms_to_ceiling },
-            };
-        }
-        let status = self.lease.status.borrow();
-        match status.phase {
-            Phase::Standby { rank } => LeaseFact::Standby { rank },
-            Phase::Ineligible => LeaseFact::Ineligible,
-            Phase::Stopping => LeaseFact::Stopping,
-            Phase::Connecting | Phase::Holding | Phase::Leaving | Phase::Detached => {
-                LeaseFact::Connecting { trouble: status.trouble.clone() }
-            }
+        let longest = self.lease.grants.borrow().iter().flatten().map(|grant| left_ms(grant, &self.clock)).max();
+        match longest {
+            Some(0) => LeaseFact::Spent,
+            Some(ms_to_ceiling) => LeaseFact::Holding { ms_to_ceiling },
+            None => waits(&self.lease.status.borrow()),
         }
     }
 
     /// The worst of what two sources say: the coordination service's clock, and the time since boot.
     fn clock_drift_ms(&self) -> f64 {
-        let service = self.lease.status.borrow().offset.map_or(0.0, |o| (o.offset_ms.abs() - o.error_ms).max(0.0));
+        let service = self.lease.offset.borrow().map_or(0.0, |o| (o.offset_ms.abs() - o.error_ms).max(0.0));
         self.clock.deviation_ms().abs().max(service)
     }
+}
+
+/// What a request would find below the ceiling: the counter may be ahead of the clock.
+fn left_ms(grant: &Grant, clock: &Clock) -> u64 {
+    if grant.is_sealed() {
+        return 0;
+    }
+    let next = clock.now().credible().max(grant.layout().millis(grant.position()));
+    grant.ceiling().saturating_sub(next)
+}
+
+/// What a process waits for that has no grant: the keeper that is nearest to one tells.
+fn waits(status: &[keeper::Status]) -> LeaseFact {
+    let rank = |status: &keeper::Status| match status.phase {
+        Phase::Standby { rank } => Some(rank),
+        _ => None,
+    };
+    if let Some(rank) = status.iter().filter_map(rank).min() {
+        return LeaseFact::Standby { rank };
+    }
+    let any = |phase| status.iter().any(|status| status.phase == phase);
+    if any(Phase::Ineligible) {
+        return LeaseFact::Ineligible;
+    }
+    if any(Phase::Stopping) {
+        return LeaseFact::Stopping;
+    }
+    LeaseFact::Connecting { trouble: status.iter().find_map(|status| status.trouble.clone()) }
 }
 
 /// The limits of a manifest and what is switched off, there or by name.
@@ -223,5 +239,30 @@ pub fn limits(health: &crate::topology::Health, off: impl IntoIterator<Item = Cr
         clock_drift_ms: health.clock_drift_ms.unwrap_or(u64::MAX) as f64,
         error_ratio: 0.5,
         off,
+    }
+}
+
+/// `meridian_lease_remaining_seconds`: a line for each slot that is held, as it is when it is asked for.
+#[derive(Debug)]
+struct Ceilings {
+    clock: Arc<Clock>,
+    grants: watch::Receiver<Vec<Option<Arc<Grant>>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WorkerLabel {
+    worker: u16,
+}
+
+impl Collector for Ceilings {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> std::fmt::Result {
+        let help = "How far the ceiling of each worker is ahead of the clock; its ids stop at 0";
+        let mut family = encoder.encode_descriptor("lease_remaining_seconds", help, None, MetricType::Gauge)?;
+        for grant in self.grants.borrow().iter().flatten() {
+            let worker = WorkerLabel { worker: grant.origin().worker };
+            let seconds = left_ms(grant, &self.clock) as f64 / 1_000.0;
+            ConstGauge::new(seconds).encode(family.encode_family(&worker)?)?;
+        }
+        Ok(())
     }
 }

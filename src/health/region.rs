@@ -222,7 +222,7 @@ mod tests {
 
     fn own(facts: &verdict::Facts) -> Report {
         let limits = Limits { response_time_ms: 100.0, clock_drift_ms: 100.0, error_ratio: 0.5, off: BTreeSet::new() };
-        let nameplate = Nameplate { region: "us-east".into(), datacenter: 0, worker: Some(16) };
+        let nameplate = Nameplate { region: "us-east".into(), datacenter: 0, slots: vec![16] };
         verdict::judge(nameplate, facts, &limits)
     }
 

@@ -29,6 +29,9 @@ pub struct Report {
     pub status: Status,
     pub region: String,
     pub datacenter: u16,
+    /// The lowest of its slots.
     pub worker: Option<u16>,
+    /// All slots it holds: one, unless the manifest gives a node several.
+    pub slots: Vec<u16>,
     pub checks: BTreeMap<&'static str, Check>,
 }

@@ -104,7 +104,8 @@ pub struct Facts {
 pub struct Nameplate {
     pub region: String,
     pub datacenter: u16,
-    pub worker: Option<u16>,
+    /// The slots it holds.
+    pub slots: Vec<u16>,
 }
 
 /// The verdict on these facts alone, without memory.
@@ -154,8 +155,8 @@ pub fn judge(nameplate: Nameplate, facts: &Facts, limits: &Limits) -> Report {
 
     let failing = checks.values().any(|check| check.status == Status::Fail);
     let status = if failing { Status::Fail } else { Status::Pass };
-    let Nameplate { region, datacenter, worker } = nameplate;
-    Report { status, region, datacenter, worker, checks }
+    let Nameplate { region, datacenter, slots } = nameplate;
+    Report { status, region, datacenter, worker: slots.first().copied(), slots, checks }
 }
 
 /// Stands among the checks while everything else holds, but has not for long enough.
@@ -247,7 +248,7 @@ mod tests {
     }
 
     fn failing(facts: &Facts, limits: &Limits) -> Vec<&'static str> {
-        let nameplate = Nameplate { region: "us-east".into(), datacenter: 0, worker: Some(16) };
+        let nameplate = Nameplate { region: "us-east".into(), datacenter: 0, slots: vec![16] };
         let report = judge(nameplate, facts, limits);
         let failing: Vec<_> =
             report.checks.iter().filter(|(_, c)| c.status == Status::Fail).map(|(name, _)| *name).collect();
@@ -272,7 +273,7 @@ mod tests {
     fn off_is_shown_and_never_decides() {
         let off = BTreeSet::from([Criterion::NtpSynchronized]);
         let facts = Facts { ntp_synchronized: false, ..well() };
-        let nameplate = Nameplate { region: "apac".into(), datacenter: 3, worker: None };
+        let nameplate = Nameplate { region: "apac".into(), datacenter: 3, slots: Vec::new() };
         let report = judge(nameplate, &facts, &Limits { off, ..limits() });
         assert_eq!(report.status, Status::Pass);
         assert_eq!(report.checks["ntp_synchronized"].status, Status::Off);

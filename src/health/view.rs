@@ -194,6 +194,7 @@ mod tests {
             region: "us-east".into(),
             datacenter: 0,
             worker: Some(16),
+            slots: vec![16],
             checks: BTreeMap::<&str, Check>::new(),
         }
     }

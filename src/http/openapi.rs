@@ -169,7 +169,8 @@ fn schemas() -> Value {
         "status": { "type": "string", "enum": ["pass", "fail"] },
         "region": { "type": "string" },
         "datacenter": { "type": "integer", "minimum": 0 },
-        "worker": { "type": ["integer", "null"] },
+        "worker": { "type": ["integer", "null"], "description": "The lowest of its slots" },
+        "slots": { "type": "array", "items": { "type": "integer", "minimum": 0 }, "description": "All it holds" },
         "checks": { "type": "object", "additionalProperties": check },
     });
     let mut region_health = health.clone();

@@ -10,6 +10,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// One mark at a time is stored: those of a slot go through one file.
+static STORING: Mutex<()> = Mutex::new(());
 
 /// The files of one tree in one folder.
 #[derive(Clone, Debug)]
@@ -47,6 +51,8 @@ impl HighWater {
 
     /// Replaces what is remembered of a slot, durably and whole.
     pub fn store(&self, slot: u16, ceiling: Millis) -> io::Result<()> {
+        // Of two keepers of this process one may still write what it gave back when the other has the slot already.
+        let _one = STORING.lock().unwrap_or_else(PoisonError::into_inner);
         fs::create_dir_all(&self.folder)?;
         let path = self.folder.join(format!("{}{slot:02}", self.prefix));
         let next = self.folder.join(format!(".{}{slot:02}.next-{}", self.prefix, std::process::id()));

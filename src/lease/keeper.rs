@@ -1,5 +1,10 @@
 //! The one task that keeps a lease: it carries the state machine's requests to the coordination service, brings the
 //! answers back, and publishes the grant. It decides nothing itself.
+//!
+//! A process that wants several slots has a keeper for each, with a session and a registration of its own: to the
+//! coordination service they are as many workers. What they share is the machine: its clock, its disk, its metrics.
+
+mod metrics;
 
 use super::coordination::*;
 use super::grant::Grant;
@@ -8,15 +13,13 @@ use super::state::{Answer, At, Event, Next, Notice, Opened, Overview, Phase, Req
 use super::znode::{Guid, Registration, Tree};
 use crate::clock::{self, Clock, STEP_US};
 use crate::id::Millis;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use metrics::{Asked, Kind, Metrics};
+use prometheus_client::registry::Registry;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -29,13 +32,13 @@ const MARKS_QUEUED: usize = 64;
 /// A disk that takes longer to tell its high-water marks is not waited for.
 const DISK_WITHIN: Duration = Duration::from_secs(2);
 
-/// What a keeper is made from.
+/// What the keepers of a process are made from.
 pub struct Config {
     pub coordination: Coordination,
     pub expected: Expected,
     pub settings: Settings,
-    /// What the node says of itself in the line.
-    pub card: Registration,
+    /// What the node says of itself in the line, once for each slot it wants: the nodes in them differ.
+    pub cards: Vec<Registration>,
     /// Where high-water marks are kept; `None`: nowhere.
     pub state_dir: Option<PathBuf>,
     /// Made before each session is opened, when the tree may have to be.
@@ -48,8 +51,6 @@ pub struct Status {
     pub phase: Phase,
     pub registration: Option<String>,
     pub overview: Option<Overview>,
-    /// Our clock against the service's, by the last write.
-    pub offset: Option<Offset>,
     /// Why there is no session, when there is none.
     pub trouble: Option<String>,
     /// The disk does not take high-water marks.
@@ -67,106 +68,86 @@ pub struct Offset {
 
 /// The task.
 pub struct Keeper {
-    config: Config,
-    clock: Arc<Clock>,
+    machine: Arc<Machine>,
     state: State,
-    session: watch::Sender<Option<Session>>,
+    session: Place<Option<Session>>,
     pulse: Option<watch::Receiver<Pulse>>,
     wakes: u64,
-    grants: watch::Sender<Option<Arc<Grant>>>,
-    status: watch::Sender<Status>,
+    grant: Place<Option<Arc<Grant>>>,
+    status: Place<Status>,
     marks: Option<mpsc::Sender<(HighWater, u16, Millis)>>,
     high_water: Option<HighWater>,
+}
+
+/// What the keepers of a process have in common.
+struct Machine {
+    config: Config,
+    clock: Arc<Clock>,
+    offset: watch::Sender<Option<Offset>>,
     /// A slot was held, so that timestamps may have been issued.
-    held: bool,
-    events: Family<EventLabel, Counter>,
-    requests: Family<RequestLabel, Histogram, fn() -> Histogram>,
+    held: AtomicBool,
+    metrics: Metrics,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EventLabel {
-    event: Kind,
+/// One keeper's place in what all of a process publish.
+struct Place<T> {
+    all: watch::Sender<Vec<T>>,
+    index: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabel {
-    request: Asked,
-}
-
-/// What is counted of a lease's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[allow(non_camel_case_types)]
-enum Kind {
-    session_opened,
-    session_over,
-    unreachable,
-    registered,
-    granted,
-    extended,
-    reattached,
-    fenced,
-    released,
-    giving_back,
-    evicted,
-    clock_behind,
-    version_fell,
-    trouble,
-    high_water_failed,
-    /// A watch told of something while waiting in the line (or the link came back). Many for one departure: a herd.
-    woken,
-}
-
-/// What the coordination service was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[allow(non_camel_case_types)]
-enum Asked {
-    open,
-    register,
-    update,
-    unregister,
-    look,
-    admission,
-    read_slot,
-    claim,
-    extend,
-    reattach,
-    release,
-    evict,
-    watch,
-}
-
-impl Asked {
-    fn of(request: &Request) -> Asked {
-        match request {
-            Request::Open => Asked::open,
-            Request::Register(_) => Asked::register,
-            Request::Update { .. } => Asked::update,
-            Request::Unregister(_) => Asked::unregister,
-            Request::Look => Asked::look,
-            Request::Admission => Asked::admission,
-            Request::ReadSlot(_) => Asked::read_slot,
-            Request::Write(Write::Claim { .. }) => Asked::claim,
-            Request::Write(Write::Extend { .. }) => Asked::extend,
-            Request::Write(Write::Reattach { .. }) => Asked::reattach,
-            Request::Write(Write::Release { .. }) => Asked::release,
-            Request::Write(Write::Evict { .. }) => Asked::evict,
-            Request::Watch(_) => Asked::watch,
-        }
+impl<T> Clone for Place<T> {
+    fn clone(&self) -> Place<T> {
+        Place { all: self.all.clone(), index: self.index }
     }
 }
 
-/// From half a millisecond to eight seconds.
-fn request_buckets() -> Histogram {
-    Histogram::new(exponential_buckets(0.000_5, 2.0, 15))
+impl<T> Place<T> {
+    fn read<R>(&self, read: impl FnOnce(&T) -> R) -> R {
+        read(&self.all.borrow()[self.index])
+    }
+
+    fn replace(&self, value: T) -> T {
+        let mut value = Some(value);
+        let mut old = None;
+        self.all.send_modify(|all| old = value.take().map(|value| std::mem::replace(&mut all[self.index], value)));
+        old.expect("it was modified")
+    }
+
+    /// Tells the others if `modify` says that it changed something.
+    fn modify(&self, modify: impl FnOnce(&mut T) -> bool) {
+        self.all.send_if_modified(|all| modify(&mut all[self.index]));
+    }
 }
 
-/// What the rest of the process sees of a keeper.
+/// What the rest of the process sees of its keepers, each in its place.
 #[derive(Clone)]
 pub struct Watched {
-    pub grants: watch::Receiver<Option<Arc<Grant>>>,
-    pub status: watch::Receiver<Status>,
-    /// The session of the moment, for what else there is to ask beside the lease.
-    pub session: watch::Receiver<Option<Session>>,
+    pub grants: watch::Receiver<Vec<Option<Arc<Grant>>>>,
+    pub status: watch::Receiver<Vec<Status>>,
+    pub sessions: watch::Receiver<Vec<Option<Session>>>,
+    /// Our clock against the service's, by the last write of any of them.
+    pub offset: watch::Receiver<Option<Offset>>,
+}
+
+impl Watched {
+    /// A session of the moment, for what else there is to ask beside the lease: one that is connected, if any is.
+    pub fn session(&self) -> Option<Session> {
+        let sessions = self.sessions.borrow();
+        let connected = |session: &&Session| session.pulse().borrow().link == Link::Connected;
+        sessions.iter().flatten().find(connected).or(sessions.iter().flatten().next()).cloned()
+    }
+
+    /// Whether all slots that are held are about to be given back.
+    pub fn is_leaving(&self) -> bool {
+        let status = self.status.borrow();
+        let stays = |status: &Status| matches!(status.phase, Phase::Holding | Phase::Detached);
+        status.iter().any(|status| status.phase == Phase::Leaving) && !status.iter().any(stays)
+    }
+
+    /// The service's wall clock minus ours, in milliseconds, as far as it is known.
+    pub fn offset_ms(&self) -> f64 {
+        self.offset.borrow().map_or(0.0, |offset| offset.offset_ms)
+    }
 }
 
 type InFlight = Pin<Box<dyn Future<Output = (Answer, Option<Arrived>)> + Send>>;
@@ -185,50 +166,45 @@ struct Arrived {
 }
 
 impl Keeper {
-    pub fn new(config: Config, clock: Arc<Clock>, registry: &mut Registry) -> (Keeper, Watched) {
-        let events = Family::default();
-        registry.register("lease_events", "What happened to the lease", events.clone());
-        let requests = Family::new_with_constructor(request_buckets as fn() -> Histogram);
-        registry.register_with_unit(
-            "lease_request",
-            "Time requests to the coordination service took, refused and lost ones included",
-            Unit::Seconds,
-            requests.clone(),
-        );
-        let state = State::new(config.settings.clone(), config.card.clone());
-        let (grants, watch_grants) = watch::channel(None);
-        let (status, watch_status) = watch::channel(Status {
+    /// A keeper for each card.
+    pub fn of_each(config: Config, clock: Arc<Clock>, registry: &mut Registry) -> (Vec<Keeper>, Watched) {
+        let states: Vec<State> =
+            config.cards.iter().map(|card| State::new(config.settings.clone(), card.clone())).collect();
+        let status = |state: &State| Status {
             phase: state.phase(),
             registration: None,
             overview: None,
-            offset: None,
             trouble: None,
             high_water_failing: false,
-        });
-        let (session, watch_session) = watch::channel(None);
-        let keeper = Keeper {
-            config,
-            clock,
+        };
+        let (grants, watch_grants) = watch::channel(vec![None; states.len()]);
+        let (statuses, watch_status) = watch::channel(states.iter().map(status).collect());
+        let (sessions, watch_sessions) = watch::channel(vec![None; states.len()]);
+        let (offset, watch_offset) = watch::channel(None);
+        let metrics = Metrics::new(registry);
+        let machine = Arc::new(Machine { config, clock, offset, held: AtomicBool::new(false), metrics });
+        let keeper = |(index, state)| Keeper {
+            machine: machine.clone(),
             state,
-            session,
+            session: Place { all: sessions.clone(), index },
             pulse: None,
             wakes: 0,
-            grants,
-            status,
+            grant: Place { all: grants.clone(), index },
+            status: Place { all: statuses.clone(), index },
             marks: None,
             high_water: None,
-            held: false,
-            events,
-            requests,
         };
-        (keeper, Watched { grants: watch_grants, status: watch_status, session: watch_session })
+        let keepers = states.into_iter().enumerate().map(keeper).collect();
+        let watched =
+            Watched { grants: watch_grants, status: watch_status, sessions: watch_sessions, offset: watch_offset };
+        (keepers, watched)
     }
 
     /// Keeps the lease until `stop` turns true, then seals it, gives it back and leaves. The caller bounds the leaving:
     /// with the service away it would go on trying.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let (marks, queue) = mpsc::channel(MARKS_QUEUED);
-        let writer = tokio::spawn(write_marks(queue, self.status.clone(), self.events.clone()));
+        let writer = tokio::spawn(write_marks(queue, self.status.clone(), self.machine.metrics.clone()));
         self.marks = Some(marks);
         let mut in_flight: Option<Sent> = None;
         let mut stopping = false;
@@ -248,7 +224,7 @@ impl Keeper {
                 (answer, arrived, asked, sent_us) = answer_of(&mut in_flight) => {
                     in_flight = None;
                     let took = Duration::from_micros((clock::boot_us() - sent_us).max(0) as u64);
-                    self.requests.get_or_create(&RequestLabel { request: asked }).observe(took.as_secs_f64());
+                    self.machine.metrics.took(asked, took);
                     self.arrived(arrived);
                     if let Some(verdict) = self.compare_clocks(&answer, sent_us) {
                         self.step(Event::MayClaim(verdict));
@@ -265,7 +241,7 @@ impl Keeper {
             self.step(event);
         }
         self.publish();
-        if let Some(session) = self.session.send_replace(None) {
+        if let Some(session) = self.session.replace(None) {
             session.close().await;
         }
         self.marks = None;
@@ -275,13 +251,13 @@ impl Keeper {
     }
 
     fn at(&self) -> At {
-        let now = self.clock.now();
+        let now = self.machine.clock.now();
         At { boot_ms: now.boot_us / 1_000, credible: now.credible() }
     }
 
     fn step(&mut self, event: Event) {
         if let Event::Woken = event {
-            self.events.get_or_create(&EventLabel { event: Kind::woken }).inc();
+            self.machine.metrics.count(Kind::woken);
         }
         for notice in self.state.step(self.at(), event) {
             self.tell(notice);
@@ -290,19 +266,19 @@ impl Keeper {
 
     /// Starts a request. It is sent now, and runs to its end: a write that was sent is never taken back.
     fn perform(&self, request: Request) -> InFlight {
-        let session_timeout = Duration::from_millis(self.config.settings.session_ms);
+        let config = &self.machine.config;
+        let session_timeout = Duration::from_millis(config.settings.session_ms);
         let Request::Open = request else {
-            let session = self.session.borrow().clone().expect("the state machine sends on a session it opened");
+            let session = self.session.read(Clone::clone).expect("the state machine sends on a session it opened");
             return Box::pin(async move { (ask(&session, request, session_timeout * 2).await, None) });
         };
-        let (coordination, expected) = (self.config.coordination.clone(), self.config.expected.clone());
+        let (coordination, expected) = (config.coordination.clone(), config.expected.clone());
         // A tree that was wiped meanwhile and is made again is another tree.
-        let init = self
-            .config
+        let init = config
             .init
             .clone()
             .map(|blueprint| Blueprint { tree: Tree { genesis: Guid::random(), ..blueprint.tree }, ..blueprint });
-        let state_dir = self.config.state_dir.clone();
+        let state_dir = config.state_dir.clone();
         Box::pin(async move {
             match open(coordination, expected, init, state_dir, session_timeout).await {
                 Ok((opened, arrived)) => (Answer::Opened(Ok(opened)), Some(arrived)),
@@ -316,7 +292,7 @@ impl Keeper {
             let mut pulse = session.pulse();
             self.wakes = pulse.borrow_and_update().wakes;
             self.pulse = Some(pulse);
-            self.session.send_replace(Some(session));
+            self.session.replace(Some(session));
             self.high_water = high_water;
         }
     }
@@ -327,7 +303,7 @@ impl Keeper {
     /// A process that started with a clock far ahead would keep that time, which never goes back, and burn it into the
     /// first slot it claims. As long as it has issued nothing, it takes the service's word instead.
     fn compare_clocks(&self, answer: &Answer, sent_us: i64) -> Option<bool> {
-        if !self.config.coordination.is_second_clock() {
+        if !self.machine.config.coordination.is_second_clock() {
             return None;
         }
         let ServerTime(server_ms) = match answer {
@@ -343,25 +319,25 @@ impl Keeper {
         if error_ms > HELD_BACK_MS {
             return None; // too long on the way to tell anything
         }
-        self.status.send_modify(|status| status.offset = Some(Offset { offset_ms, error_ms }));
+        self.machine.offset.send_replace(Some(Offset { offset_ms, error_ms }));
         let distance_ms = (offset_ms.abs() - error_ms).max(0.0);
         let synchronized = clock::kernel_state().synchronized;
         if (offset_ms.abs() + error_ms) * 1_000.0 <= STEP_US as f64 {
-            self.clock.confirm();
+            self.machine.clock.confirm();
         }
         let service_now_ms = server_ms as f64 + 0.5 + error_ms;
-        let ahead_ms = self.clock.unix_ms_of(self.clock.now().credible()) as f64 - service_now_ms;
+        let ahead_ms = self.machine.clock.unix_ms_of(self.machine.clock.now().credible()) as f64 - service_now_ms;
         let service_is_wrong = synchronized && distance_ms > HELD_BACK_MS;
-        if !self.held && !service_is_wrong && ahead_ms - error_ms > HELD_BACK_MS {
+        if !self.machine.held.load(Relaxed) && !service_is_wrong && ahead_ms - error_ms > HELD_BACK_MS {
             tracing::warn!(ahead_ms, "started with a clock far ahead; taking the coordination service's time instead");
-            self.clock.start_again(service_now_ms);
+            self.machine.clock.start_again(service_now_ms);
         }
         Some(distance_ms <= HELD_BACK_MS || synchronized)
     }
 
     fn publish(&mut self) {
         let grant = self.state.grant();
-        self.grants.send_if_modified(|published| {
+        self.grant.modify(|published| {
             let changed = published.as_ref().map(Arc::as_ptr) != grant.map(Arc::as_ptr);
             if changed {
                 *published = grant.cloned();
@@ -370,7 +346,7 @@ impl Keeper {
         });
         let (phase, registration) = (self.state.phase(), self.state.registered());
         let overview = self.state.overview();
-        self.status.send_if_modified(|status| {
+        self.status.modify(|status| {
             let same = status.phase == phase
                 && status.registration.as_deref() == registration
                 && status.overview.as_ref() == overview;
@@ -386,21 +362,21 @@ impl Keeper {
     fn tell(&mut self, notice: Notice) {
         let kind = match &notice {
             Notice::Opened(session) => {
-                self.status.send_modify(|status| status.trouble = None);
+                self.status.modify(|status| status.trouble.take().is_some());
                 tracing::info!(%session, "session opened");
                 Kind::session_opened
             }
             Notice::SessionOver => {
                 tracing::warn!("session over; opening another");
-                self.session.send_replace(None);
+                self.session.replace(None);
                 self.pulse = None;
                 Kind::session_over
             }
             Notice::Unreachable(why) => {
-                let known = self.status.borrow().trouble.as_ref() == Some(why);
+                let known = self.status.read(|status| status.trouble.as_ref() == Some(why));
                 if !known {
                     tracing::warn!(%why, "no session; trying again");
-                    self.status.send_modify(|status| status.trouble = Some(why.clone()));
+                    self.status.modify(|status| status.trouble.replace(why.clone()).as_ref() != Some(why));
                 }
                 Kind::unreachable
             }
@@ -410,7 +386,7 @@ impl Keeper {
             }
             Notice::Granted { slot, floor, ceiling, borrowed_ms } => {
                 tracing::info!(slot, floor = floor.0, ceiling = ceiling.0, borrowed_ms, "slot granted");
-                self.held = true;
+                self.machine.held.store(true, Relaxed);
                 self.mark(*slot, *ceiling);
                 Kind::granted
             }
@@ -465,13 +441,13 @@ impl Keeper {
                 Kind::trouble
             }
         };
-        self.events.get_or_create(&EventLabel { event: kind }).inc();
+        self.machine.metrics.count(kind);
     }
 
     fn mark(&self, slot: u16, ceiling: Millis) {
         let (Some(marks), Some(high_water)) = (&self.marks, &self.high_water) else { return };
         if marks.try_send((high_water.clone(), slot, ceiling)).is_err() {
-            alarm(&self.status, &self.events, "the disk does not keep up with high-water marks".into());
+            alarm(&self.status, &self.machine.metrics, "the disk does not keep up with high-water marks".into());
         }
     }
 }
@@ -571,28 +547,24 @@ async fn ask(session: &Session, request: Request, patience: Duration) -> Answer 
     }
 }
 
-async fn write_marks(
-    mut queue: mpsc::Receiver<(HighWater, u16, Millis)>,
-    status: watch::Sender<Status>,
-    events: Family<EventLabel, Counter>,
-) {
+async fn write_marks(mut queue: mpsc::Receiver<(HighWater, u16, Millis)>, status: Place<Status>, metrics: Metrics) {
     while let Some((high_water, slot, ceiling)) = queue.recv().await {
         let stored = tokio::task::spawn_blocking(move || high_water.store(slot, ceiling)).await;
         match stored.expect("storing never panics") {
             Ok(()) => {
-                status.send_if_modified(|status| std::mem::take(&mut status.high_water_failing));
+                status.modify(|status| std::mem::take(&mut status.high_water_failing));
             }
-            Err(error) => alarm(&status, &events, error.to_string()),
+            Err(error) => alarm(&status, &metrics, error.to_string()),
         }
     }
 }
 
 /// Issuing goes on without the file, but somebody should know.
-fn alarm(status: &watch::Sender<Status>, events: &Family<EventLabel, Counter>, error: String) {
+fn alarm(status: &Place<Status>, metrics: &Metrics, error: String) {
     tracing::error!(
         error,
         "the high-water mark could not be kept; issuing goes on without this second line of defence"
     );
-    events.get_or_create(&EventLabel { event: Kind::high_water_failed }).inc();
-    status.send_modify(|status| status.high_water_failing = true);
+    metrics.count(Kind::high_water_failed);
+    status.modify(|status| !std::mem::replace(&mut status.high_water_failing, true));
 }

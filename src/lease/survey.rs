@@ -1,10 +1,12 @@
 //! How this node's region is: who holds slots in it, whether it is drained. Looked up once a second beside the lease, on the
 //! session the keeper opened; whatever happens here, the lease goes on.
 
-use super::coordination::{Failure, Session, SessionId, Survey, View};
-use super::grant::Grant;
+use super::coordination::{Failure, SessionId, SlotRead, Survey, View};
+use super::keeper::Watched;
+use super::znode::{NodeId, Registration};
 use crate::fetch::{REGION_HEALTH_PATH, fetch};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -104,11 +106,11 @@ impl Pulse {
     }
 }
 
-/// Surveys the region until the keeper is gone, each second and whenever `again` says so. Nothing is known before this
-/// node has its first grant.
+/// Surveys the region until the keepers are gone, each second and whenever `again` says so. Nothing is known before this
+/// process has its first grant. `me`: what its keepers are called.
 pub async fn run(
-    mut sessions: watch::Receiver<Option<Session>>,
-    mut grants: watch::Receiver<Option<Arc<Grant>>>,
+    mut lease: Watched,
+    me: Vec<NodeId>,
     again: Arc<Notify>,
     known: watch::Sender<Option<Known>>,
     pulse: Arc<Pulse>,
@@ -117,15 +119,15 @@ pub async fn run(
     let mut past: Option<Past> = None;
     let mut attached = Attached::default();
     loop {
-        let session = sessions.borrow_and_update().clone();
-        let holding = grants.borrow_and_update().is_some();
-        if let Some(session) = session {
+        lease.sessions.mark_unchanged();
+        let holding = lease.grants.borrow_and_update().iter().any(Option::is_some);
+        if let Some(session) = lease.session() {
             let stood_still_until_us = pulse.beat(boot_us());
             let stood_still = past.is_some_and(|past| Some(past.asked_us) < stood_still_until_us);
             let look = async {
                 if stood_still || (past.is_none() && holding) {
                     let view = session.look().await?;
-                    past = Some(remember(&view, session.id(), stood_still, boot_us).await);
+                    past = Some(remember(&view, &me, stood_still, boot_us).await);
                 }
                 session.survey().await
             };
@@ -144,8 +146,8 @@ pub async fn run(
         let gone = tokio::select! {
             () = tokio::time::sleep(EVERY) => false,
             () = again.notified() => false,
-            changed = sessions.changed() => changed.is_err(),
-            changed = grants.changed() => changed.is_err(),
+            changed = lease.sessions.changed() => changed.is_err(),
+            changed = lease.grants.changed() => changed.is_err(),
         };
         if gone {
             return;
@@ -176,7 +178,7 @@ impl Attached {
 
 /// What was before: what those who were there say. Where nobody can be asked, what the ages of the owners tell; of a time
 /// when this node stood still they tell nothing.
-async fn remember(view: &View, me: SessionId, stood_still: bool, boot_us: fn() -> i64) -> Past {
+async fn remember(view: &View, me: &[NodeId], stood_still: bool, boot_us: fn() -> i64) -> Past {
     let asked_us = boot_us();
     let age_ms = match carried_for_ms(view, me) {
         _ if stood_still => 0,
@@ -210,11 +212,17 @@ async fn remember(view: &View, me: SessionId, stood_still: bool, boot_us: fn() -
     Past { asked_us, out, needed }
 }
 
-/// Where the other holders of slots answer.
-fn elders(view: &View, me: SessionId) -> Vec<String> {
-    let others = view.slots.iter().filter_map(|slot| slot.owner.as_ref()).filter(|owner| owner.session != me);
+/// Where the other holders of slots answer, each once.
+fn elders(view: &View, me: &[NodeId]) -> BTreeSet<String> {
+    let others = view.slots.iter().filter(|slot| !is_mine(slot, me)).filter_map(|slot| slot.owner.as_ref());
     let card = |worker: &str| view.registrations.iter().find(|registration| registration.name == worker);
     others.filter_map(|owner| Some(card(&owner.value.worker)?.value.http.clone())).collect()
+}
+
+/// Whether a slot's owner is one of this process.
+fn is_mine(slot: &SlotRead, me: &[NodeId]) -> bool {
+    let owner = slot.owner.as_ref().map(|owner| Registration::node_of(&owner.value.worker));
+    me.iter().any(|node| owner == Some(node.0.as_str()))
 }
 
 /// Nobody is there, said by the machine where it was.
@@ -225,7 +233,7 @@ fn is_refusal(error: &anyhow::Error) -> bool {
 
 /// For how long the region has had a worker without a gap, as far as its owners show; `None`: none of its slots was ever
 /// left, so that there was no gap.
-fn carried_for_ms(view: &View, me: SessionId) -> Option<i64> {
+fn carried_for_ms(view: &View, me: &[NodeId]) -> Option<i64> {
     let unbroken = view.slots.iter().all(|slot| match slot.value.fence {
         0 => true,
         1 => slot.owner.is_some(),
@@ -234,9 +242,9 @@ fn carried_for_ms(view: &View, me: SessionId) -> Option<i64> {
     if unbroken {
         return None;
     }
-    let owners = || view.slots.iter().filter_map(|slot| slot.owner.as_ref());
-    let mine = owners().filter(|owner| owner.session == me).map(|owner| owner.created.0).max();
-    let oldest = owners().map(|owner| owner.created.0).min();
+    let attached = |slot: &SlotRead| slot.owner.as_ref().map(|owner| owner.created.0);
+    let mine = view.slots.iter().filter(|slot| is_mine(slot, me)).filter_map(attached).min();
+    let oldest = view.slots.iter().filter_map(attached).min();
     Some(mine.zip(oldest).map_or(0, |(mine, oldest)| (mine - oldest).max(0)))
 }
 
@@ -248,24 +256,24 @@ fn unseen(failure: &Failure) {
 mod tests {
     use super::*;
     use crate::id::Millis;
-    use crate::lease::coordination::{AdmissionRead, OwnerRead, ServerTime, SlotRead, Version};
-    use crate::lease::znode::{Admission, Guid, Owner, Slot};
+    use crate::lease::coordination::{AdmissionRead, OwnerRead, RegistrationRead, ServerTime, SlotRead, Version};
+    use crate::lease::znode::{Admission, Class, Guid, Owner, Registration, Slot};
 
     const ME: SessionId = SessionId(1);
 
-    /// A slot: its fence and, where somebody owns it, the session and the moment.
-    type Told = (u64, Option<(i64, i64)>);
+    /// A slot: its fence and, where somebody owns it, who and the moment.
+    type Told<'a> = (u64, Option<(&'a str, i64)>);
 
-    fn view(slots: &[Told]) -> View {
+    fn view(slots: &[Told<'_>]) -> View {
         let value = Admission { v: 1, quota: 4, fixed: 0, surge: 8, digest: String::new(), ..Admission::default() };
         let slot = |(number, (fence, owner)): (usize, &Told)| SlotRead {
             slot: number as u16,
             version: Version(0),
             value: Slot { v: 1, holder: None, host: String::new(), ceiling: Millis(0), fence: *fence },
             modified: ServerTime(0),
-            owner: owner.map(|(session, created)| OwnerRead {
-                value: Owner { v: 1, guid: Guid(String::new()), worker: String::new() },
-                session: SessionId(session),
+            owner: owner.map(|(worker, created)| OwnerRead {
+                value: Owner { v: 1, guid: Guid(String::new()), worker: worker.to_owned() },
+                session: ME,
                 created: ServerTime(created),
             }),
         };
@@ -296,13 +304,43 @@ mod tests {
 
     #[test]
     fn how_long_a_region_was_carried() {
-        let check = |slots: &[Told], expect| assert_eq!(carried_for_ms(&view(slots), ME), expect);
-        check(&[(1, Some((1, 500))), (0, None)], None); // its first worker
-        check(&[(1, Some((2, 100))), (1, Some((1, 500)))], None); // its second
-        check(&[(2, Some((1, 500))), (0, None)], Some(0)); // back after all were gone
-        check(&[(2, Some((1, 500))), (3, Some((2, 490)))], Some(10)); // all came back together
-        check(&[(2, Some((1, 500))), (1, Some((2, 100)))], Some(400)); // one of several came back
-        check(&[(1, Some((1, 500))), (1, None)], Some(0)); // somebody has left
+        let me = ["me", "twin"].map(|node| NodeId(node.to_owned()));
+        let check = |slots: &[Told<'_>], expect| assert_eq!(carried_for_ms(&view(slots), &me), expect);
+        check(&[(1, Some(("me-7", 500))), (0, None)], None); // its first worker
+        check(&[(1, Some(("other-3", 100))), (1, Some(("me-7", 500)))], None); // its second
+        check(&[(2, Some(("me-7", 500))), (0, None)], Some(0)); // back after all were gone
+        check(&[(2, Some(("me-7", 500))), (2, Some(("twin-6", 450)))], Some(0)); // with two workers
+        check(&[(2, Some(("me-7", 500))), (3, Some(("other-6", 490)))], Some(10)); // all came back together
+        check(&[(2, Some(("me-7", 500))), (1, Some(("other-3", 100)))], Some(400)); // one of several came back
+        check(&[(1, Some(("me-7", 500))), (1, None)], Some(0)); // somebody has left
         check(&[(1, None), (5, None)], Some(0)); // its own is lost again already
+    }
+
+    #[test]
+    fn a_node_is_no_elder_of_its_own() {
+        let mut view = view(&[(1, Some(("me-7", 500))), (1, Some(("twin-8", 510))), (1, Some(("other-3", 100)))]);
+        let card = |name: &str| RegistrationRead {
+            name: name.to_owned(),
+            sequence: 0,
+            session: ME,
+            created: ServerTime(0),
+            value: Registration {
+                v: 1,
+                node: NodeId(Registration::node_of(name).to_owned()),
+                class: Class::Dynamic,
+                wanted_slot: None,
+                eligible: true,
+                host: String::new(),
+                zone: String::new(),
+                http: if name == "other-3" { "http://there" } else { "http://here" }.to_owned(),
+                ops: String::new(),
+                version: String::new(),
+                started: String::new(),
+            },
+        };
+        view.registrations = ["me-7", "twin-8", "other-3"].map(card).to_vec();
+        let me = ["me", "twin"].map(|node| NodeId(node.to_owned()));
+        assert_eq!(elders(&view, &me), BTreeSet::from(["http://there".to_owned()]));
+        assert_eq!(elders(&view, &me[..1]).len(), 2);
     }
 }

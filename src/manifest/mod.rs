@@ -75,6 +75,7 @@ shapes! {
         datacenter: i128,
         traffic: f64,
         workers: Workers,
+        workers_per_node: i128 = 1,
         spill: Named<f64>,
         order: Vec<Field<String>>,
         residency: String,

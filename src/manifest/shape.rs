@@ -180,11 +180,19 @@ impl<T: Shape> Shape for Named<T> {
     }
 }
 
+/// A key that was asked for.
+struct Asked {
+    key: &'static str,
+    expected: String,
+    /// It is not there, and has to be.
+    missing: bool,
+}
+
 /// A mapping being taken apart, key by key.
 pub struct Mapping<'p> {
     place: Place,
     entries: Vec<(At<String>, Node)>,
-    asked: Vec<(&'static str, String, bool)>,
+    asked: Vec<Asked>,
     problems: &'p mut Problems,
 }
 
@@ -220,15 +228,24 @@ impl<'p> Mapping<'p> {
     }
 
     pub fn take<T: Shape>(&mut self, key: &'static str) -> Field<T> {
+        self.take_or(key, None)
+    }
+
+    /// As [`Mapping::take`]; with a default the key may be left out.
+    pub fn take_or<T: Shape>(&mut self, key: &'static str, default: Option<T>) -> Field<T> {
         let index = self.entries.iter().position(|(name, _)| name.value == key);
-        self.asked.push((key, T::expected(), index.is_some()));
-        let (name, node) = self.entries.remove(index?);
+        self.asked.push(Asked { key, expected: T::expected(), missing: index.is_none() && default.is_none() });
+        let Some(index) = index else {
+            let place = Place { key: join(&self.place.key, key), ..self.place.clone() };
+            return default.map(|value| At { place, value });
+        };
+        let (name, node) = self.entries.remove(index);
         read(node, name.place.key, self.problems)
     }
 
     /// Notes the keys that nobody asked for and those that were asked for in vain.
     pub fn close(self) {
-        let known: Vec<&str> = self.asked.iter().map(|(key, ..)| *key).collect();
+        let known: Vec<&str> = self.asked.iter().map(|asked| asked.key).collect();
         let mut misspelt = Vec::new();
         for (name, _) in &self.entries {
             let meant = nearest(name, known.iter().copied());
@@ -240,12 +257,13 @@ impl<'p> Mapping<'p> {
             let what = format!("{} is not a known key", quoted(name));
             self.problems.add(&name.place, what, known.join(", "), fix);
         }
-        for (key, expected, _) in self.asked.iter().filter(|(key, _, there)| !there && !misspelt.contains(key)) {
+        let missing = self.asked.iter().filter(|asked| asked.missing && !misspelt.contains(&asked.key));
+        for Asked { key, expected, .. } in missing {
             let at = Place { key: join(&self.place.key, key), ..self.place.clone() };
             self.problems.add(
                 &at,
                 format!("the key {key} is missing"),
-                expected,
+                expected.as_str(),
                 format!("add {key}; every key is written out, because helm and terraform know no defaults"),
             );
         }
@@ -256,9 +274,11 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// A struct whose fields are the keys of a mapping.
+/// A struct whose fields are the keys of a mapping. A key with a value after its type may be left out, and then has that.
 macro_rules! shapes {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {$(
+    (@take $mapping:ident, $key:expr) => { $mapping.take($key) };
+    (@take $mapping:ident, $key:expr, $default:expr) => { $mapping.take_or($key, Some($default)) };
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty $(= $default:expr)?,)* })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug)]
         pub struct $name { $(pub $field: Field<$type>,)* }
@@ -271,7 +291,7 @@ macro_rules! shapes {
 
             fn fit(value: Value, place: &Place, problems: &mut Problems) -> Option<$name> {
                 let mut mapping = Mapping::open(value, place, problems)?;
-                $(let $field = mapping.take(stringify!($field).trim_start_matches("r#"));)*
+                $(let $field = shapes!(@take mapping, stringify!($field).trim_start_matches("r#") $(, $default)?);)*
                 mapping.close();
                 Some($name { $($field,)* })
             }

@@ -13,8 +13,7 @@ pub use probe::Target;
 pub use verdict::{Thresholds, Verdict};
 
 use crate::clock;
-use crate::lease::coordination::Session;
-use crate::lease::keeper::Status;
+use crate::lease::keeper::Watched;
 use crate::topology::spill::Routing;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -53,8 +52,7 @@ pub struct Peers {
     me: String,
     routing: Routing,
     opinions: watch::Sender<BTreeMap<String, Opinion>>,
-    session: watch::Receiver<Option<Session>>,
-    status: watch::Receiver<Status>,
+    lease: Watched,
     /// Asks for a look at the region: its quota has changed.
     changed: Arc<Notify>,
     hold: Duration,
@@ -90,7 +88,7 @@ impl Peers {
     /// `hold`: how long a surge lasts after the last look that wanted it.
     pub fn new(
         (me, routing): (String, Routing),
-        (session, status, changed): (watch::Receiver<Option<Session>>, watch::Receiver<Status>, Arc<Notify>),
+        (lease, changed): (Watched, Arc<Notify>),
         hold: Duration,
         registry: &mut Registry,
     ) -> Peers {
@@ -101,7 +99,7 @@ impl Peers {
         let others = routing.routes().iter().map(|route| route.region.clone()).filter(|region| *region != me);
         let unknown = || Opinion { verdict: Verdict::Unknown, because: "it was not seen well yet".to_owned() };
         let opinions = watch::Sender::new(others.map(|region| (region, unknown())).collect());
-        Peers { me, routing, opinions, session, status, changed, hold, metrics }
+        Peers { me, routing, opinions, lease, changed, hold, metrics }
     }
 
     /// Probes one peer, for ever.
@@ -156,9 +154,8 @@ impl Peers {
 
     /// Whether a surge is wanted; `None`: it could not be found out.
     async fn see_to(&self, down: &Down) -> Option<bool> {
-        let session = self.session.borrow().clone()?;
-        let offset_ms = self.status.borrow().offset.map_or(0.0, |offset| offset.offset_ms);
-        let now_ms = clock::real_us() / 1_000 + offset_ms as i64;
+        let session = self.lease.session()?;
+        let now_ms = clock::real_us() / 1_000 + self.lease.offset_ms() as i64;
         let hold_ms = self.hold.as_millis() as i64;
         let seen_to = surge::see_to(&session, (&self.routing, &self.me), down, now_ms, hold_ms);
         match tokio::time::timeout(EVERY * 2, seen_to).await {

@@ -48,9 +48,10 @@ impl Peers {
                 Some(Drain { v: znode::VERSION, by, reason, since: clock::timestamp() })
             }
         };
-        let session = self.session.borrow().clone();
-        let session =
-            session.ok_or_else(|| Declined::Unavailable("no session with the coordination service".to_owned()))?;
+        let session = self
+            .lease
+            .session()
+            .ok_or_else(|| Declined::Unavailable("no session with the coordination service".to_owned()))?;
         match tokio::time::timeout(WITHIN, session.set_drain(drain.as_ref())).await {
             Ok(Ok(())) => {
                 match &drain {

@@ -11,7 +11,7 @@ use crate::id::Layout;
 use crate::manifest::{self, Problems};
 use spill::Routing;
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 /// The whole fleet of one manifest.
@@ -88,6 +88,8 @@ pub struct Region {
     /// Relative weight.
     pub traffic: f64,
     pub workers: Workers,
+    /// How many slots one node asks for.
+    pub workers_per_node: u16,
     /// Where its load goes while it is down: region and relative weight.
     pub spill: Vec<(String, f64)>,
     /// Who takes it all when nobody of the spill set lives, nearest first.
@@ -102,6 +104,14 @@ pub struct Region {
     pub latitude: f64,
     pub longitude: f64,
     pub cloud: Cloud,
+}
+
+impl Region {
+    /// How many nodes it takes to hold so many slots, the static ones included.
+    pub fn nodes_for(&self, slots: u16) -> u16 {
+        let fixed = self.workers.fixed;
+        fixed / self.workers_per_node + slots.saturating_sub(fixed).div_ceil(self.workers_per_node)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,5 +199,19 @@ impl Topology {
 
     pub fn region(&self, name: &str) -> Option<&Region> {
         self.regions.iter().find(|region| region.name == name)
+    }
+
+    /// The numbers of a region's static nodes: as many as its static slots have room for, counted from the first slot of the
+    /// pool. With one worker a node, node and slot have the same number.
+    pub fn static_nodes(&self, region: &Region) -> Range<u16> {
+        let first = *self.pools.fixed.start();
+        first..first + region.workers.fixed / region.workers_per_node
+    }
+
+    /// The slots of one of them: the first node has the first ones, the second those that follow.
+    pub fn static_slots(&self, region: &Region, node: u16) -> Range<u16> {
+        let first = *self.pools.fixed.start();
+        let from = first + (node - first) * region.workers_per_node;
+        from..from + region.workers_per_node
     }
 }

@@ -102,6 +102,7 @@ fn region(
         )
     });
     let workers = body.workers.as_ref().and_then(|at| workers(at, shared, problems));
+    let workers_per_node = workers_per_node(body, workers.as_ref(), problems);
     let zookeeper = body.zookeeper.as_ref().and_then(|at| network::ensemble(at, problems));
     let endpoint = rule::dns_name(&body.endpoint, problems).and_then(|endpoint| {
         let (allowed, fix) = ("a name of its own for every region and for the fleet", "write the name of this region");
@@ -130,6 +131,7 @@ fn region(
         datacenter: datacenter?,
         traffic: route.traffic,
         workers: workers?,
+        workers_per_node: workers_per_node?,
         spill: route.spill.clone(),
         order: route.order.clone(),
         residency: route.residency.clone(),
@@ -182,6 +184,29 @@ fn workers(workers: &At<manifest::Workers>, shared: &Shared<'_>, problems: &mut 
         problems.add(&at.place, what, format!("{quota} to {most}"), format!("raise it to {quota} or more"));
     }
     Some(Workers { quota: quota?, fixed: fixed?, surge: surge? })
+}
+
+/// How many slots a node of the region asks for. Static ones go to nodes by their number, so that they have to come out even.
+fn workers_per_node(body: &manifest::Region, workers: Option<&Workers>, problems: &mut Problems) -> Option<u16> {
+    const MOST: u16 = 16;
+    let per_node = rule::within::<u16>(&body.workers_per_node, 1..=MOST.into(), problems)?;
+    let (place, Some(&Workers { quota, fixed, .. })) = (&body.workers_per_node.as_ref()?.place, workers) else {
+        return Some(per_node);
+    };
+    if per_node > quota {
+        let what = format!("{per_node} is more than the quota of {quota}, so that no node would ever hold them all");
+        let fix = format!("lower it to {quota} or less, or raise workers.quota");
+        problems.add(place, what, format!("1 to {}", quota.min(MOST)), fix);
+        return None;
+    }
+    if !fixed.is_multiple_of(per_node) {
+        let what = format!("{fixed} static slots do not come out even among nodes of {per_node}");
+        let fits: Vec<String> = (1..=MOST).filter(|n| fixed.is_multiple_of(*n)).map(|n| n.to_string()).collect();
+        let fix = format!("choose one of these, or make workers.static a multiple of {per_node}");
+        problems.add(place, what, fits.join(", "), fix);
+        return None;
+    }
+    Some(per_node)
 }
 
 fn cloud(cloud: &At<manifest::Cloud>, cidrs: &mut Blocks, problems: &mut Problems) -> Option<Cloud> {

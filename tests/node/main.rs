@@ -18,5 +18,6 @@ mod peers;
 mod quota;
 mod region;
 mod roll;
+mod several;
 mod takeover;
 mod twins;

@@ -14,6 +14,7 @@ pub struct Numbers {
     pub fixed: u16,
     /// The quota is the static slots and these.
     pub dynamic: u16,
+    pub per_node: u16,
     /// How often other regions are looked at, and how long that may take; seconds.
     pub probes: (u64, u64),
     pub fleet: &'static str,
@@ -29,6 +30,7 @@ impl Default for Numbers {
             first_window_ms: 2_000,
             fixed: 1,
             dynamic: 1,
+            per_node: 1,
             probes: (10, 2),
             fleet: "global",
             epoch: "2024-01-01T00:00:00Z",
@@ -55,7 +57,15 @@ impl Numbers {
             ("timeout_seconds: 2", format!("timeout_seconds: {}", self.probes.1)),
             (" window_ms: 30000", format!(" window_ms: {}", self.window_ms)),
             ("first_window_ms: 5000", format!("first_window_ms: {}", self.first_window_ms)),
-            ("{ quota: 8, static: 4, surge: 16 }", format!("{{ quota: {quota}, static: {}, surge: 16 }}", self.fixed)),
+            (
+                "{ quota: 8, static: 4, surge: 16 }",
+                format!(
+                    "{{ quota: {quota}, static: {}, surge: {} }}\n    workers_per_node: {}",
+                    self.fixed,
+                    quota.max(16),
+                    self.per_node
+                ),
+            ),
         ] {
             assert_eq!(text.matches(from).count(), 1, "{from:?} in {}", shipped.display());
             text = text.replace(from, &to);

@@ -11,6 +11,7 @@ pub const NUMBERS: Numbers = Numbers {
     first_window_ms: 1_500,
     fixed: 2,
     dynamic: 3,
+    per_node: 1,
     fleet: "global",
     epoch: "2024-01-01T00:00:00Z",
 };

@@ -71,11 +71,12 @@ fn start(
         coordination: fleet::coordination(&CoordinationArgs::default(), region).expect("the harness's servers"),
         expected: fleet::expected(topology, region),
         settings: fleet::settings(topology, region, Duration::ZERO),
-        card: card(worker, role),
+        cards: vec![card(worker, role)],
         state_dir: None,
         init: None,
     };
-    let (keeper, lease) = Keeper::new(config, clock.clone(), &mut registry);
+    let (mut keepers, lease) = Keeper::of_each(config, clock.clone(), &mut registry);
+    let keeper = keepers.pop().expect("one for the card");
     let issuer = Arc::new(Issuer::new(clock.clone(), topology.lease.max_wait, &mut registry));
     tokio::spawn(keeper.run(stop.clone()));
     tokio::spawn(follow(worker, lease, issuer.clone(), words.clone()));
@@ -103,10 +104,10 @@ fn card(worker: usize, role: Role) -> Registration {
 async fn follow(worker: usize, mut lease: Watched, issuer: Arc<Issuer>, words: mpsc::Sender<Word>) {
     let mut told = None;
     loop {
-        let grant = lease.grants.borrow_and_update().clone();
+        let grant = lease.grants.borrow_and_update()[0].clone();
         let slot = grant.as_ref().map(|grant| (grant.origin().datacenter, grant.origin().worker));
         issuer.install(grant);
-        let stands = (slot, Stand::of(&lease.status.borrow_and_update()));
+        let stands = (slot, Stand::of(&lease.status.borrow_and_update()[0]));
         if told != Some(stands) {
             told = Some(stands);
             let (slot, stand) = stands;

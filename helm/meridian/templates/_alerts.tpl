@@ -16,7 +16,7 @@
   (list "MeridianNodeUnhealthy" "warning" "5m" (printf "meridian_healthy{%s} == 0 and meridian_ready{%s} == 1" $at $at) "node {{ $labels.pod }} issues ids, but would rather have no traffic: ask its /api/v1/health")
   (list "MeridianPeerDown" "warning" "2m" (printf "min by (region) (meridian_peer_up{%s}) == 0" $at) "region {{ $labels.region }} is down")
   (list "MeridianSurge" "warning" "5m" (printf "max(meridian_region_surge{%s}) == 1" $at) "the region carries a neighbour's load")
-  (list "MeridianLeaseShort" "critical" "1m" (printf "meridian_lease_remaining_seconds{%s} < %g and meridian_ready{%s} == 1" $at $extend $at) "extends of {{ $labels.pod }} fail: it stops issuing at its ceiling")
+  (list "MeridianLeaseShort" "critical" "1m" (printf "meridian_lease_remaining_seconds{%s} < %g and on (namespace, pod) meridian_ready{%s} == 1" $at $extend $at) "extends of {{ $labels.pod }} fail: it stops issuing at its ceiling")
   (list "MeridianTreeFell" "critical" "0m" (printf "increase(meridian_lease_events_total{%s,event=~\"version_fell|clock_behind\"}[5m]) > 0" $at) "{{ $labels.pod }} saw {{ $labels.event }}: has ZooKeeper lost writes, or a clock gone back?")
   (list "MeridianHighWaterFailing" "warning" "5m" (printf "meridian_high_water_failing{%s} == 1" $at) "the disk of {{ $labels.pod }} takes no high-water marks")
   (list "MeridianSequenceHalf" "warning" "5m" (printf "meridian_sequence_utilization_ratio{%s} > %v" $at $rules.utilizationWarning) "{{ $labels.pod }} uses {{ $value | humanizePercentage }} of its sequence: add workers")

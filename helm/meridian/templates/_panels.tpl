@@ -13,7 +13,7 @@
   (list "Sequence in use" "percentunit" "{{pod}}" (printf "meridian_sequence_utilization_ratio{%s}" $at) $rules.utilizationCritical)
   (list "Requests that wait for the clock" "short" "{{meridian_region}}" (printf "sum by (meridian_region) (meridian_requests_queued{%s})" $at) $rules.queueDepth)
   (list "Requests shed a second" "short" "{{meridian_region}} {{why}}" (printf "sum by (meridian_region, why) (rate(meridian_requests_shed_total{%s}[1m]))" $at) 0)
-  (list "How far the ceiling is ahead" "s" "{{pod}}" (printf "meridian_lease_remaining_seconds{%s}" $at) 0)
+  (list "How far the ceiling is ahead" "s" "{{pod}} {{worker}}" (printf "meridian_lease_remaining_seconds{%s}" $at) 0)
   (list "Clock drift" "ms" "{{pod}}" (printf "meridian_clock_drift_milliseconds{%s}" $at) (default 0 $criteria.clock_drift_ms))
   (list "Lease events" "short" "{{meridian_region}} {{event}}" (printf "sum by (meridian_region, event) (rate(meridian_lease_events_total{%s}[5m]))" $at) 0)
   (list "Other regions, as seen from here" "bool_on_off" "{{meridian_region}} sees {{region}}" (printf "min by (meridian_region, region) (meridian_peer_up{%s})" $at) 0)

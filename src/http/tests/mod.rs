@@ -153,6 +153,7 @@ fn report(well: bool) -> Report {
         region: "eu-west".to_owned(),
         datacenter: ORIGIN.datacenter,
         worker: Some(ORIGIN.worker),
+        slots: vec![ORIGIN.worker],
         checks: BTreeMap::from([("lease", lease)]),
     }
 }
