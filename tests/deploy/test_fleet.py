@@ -57,6 +57,16 @@ def test_regions_of_all_shapes(workers):
         assert ("meridian-burst" in kinds) == (workers != "quota: 4, static: 4, surge: 4")
 
 
+def test_nodes_of_several_workers_are_fewer():
+    """The quotas count slots, the workloads nodes: as many as it takes to hold them."""
+    text = FIVE.replace("quota: 5, static: 3, surge: 9 }", "quota: 8, static: 6, surge: 15 }\n    workers_per_node: 3")
+    objects = judged(chart.objects(BUILDS["hpa"], region="sa-east", text=text))
+    assert chart.find(objects, "StatefulSet", "-core")["spec"]["replicas"] == 2
+    assert chart.find(objects, "HorizontalPodAutoscaler")["spec"]["maxReplicas"] == 3
+    env = chart.find(objects, "StatefulSet")["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "MERIDIAN_STATIC_SLOT", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']"}}} in env
+
+
 # What of the manifest the chart reads, and what it would be instead.
 READ = [
     ("quota: 12", "quota: 13", {"burst.ceiling": "quota"}),

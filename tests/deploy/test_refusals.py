@@ -27,6 +27,7 @@ CASES = [
     ({}, {"text": without("zookeeper")}, "manifest: regions.us-east.zookeeper is missing: run `meridian check`"),
     ({}, {"text": without("workers")}, "manifest: regions.us-east.workers.quota is missing: run `meridian check`"),
     ({}, {"text": without("slots")}, "manifest: slots.static is missing: run `meridian check`"),
+    ({}, {"text": re.sub(r"(static: 8.*\n)", r"\1    workers_per_node: 5\n", M)}, "manifest: regions.us-east.workers_per_node does not fit its workers: run `meridian check`"),
     ({}, {"text": without("window_ms")}, "manifest: lease.window_ms is missing: run `meridian check`"),
     ({"burst.replicas": 17}, {}, "burst.replicas 17 is more than the 16 that us-east leaves to burst nodes (its surge minus its static workers): lower it"),
     ({"burst.replicas": 5, "burst.ceiling": "quota"}, {}, "burst.replicas 5 is more than the 4 that us-east leaves to burst nodes (its quota minus its static workers): lower it"),

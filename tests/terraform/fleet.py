@@ -11,7 +11,8 @@ import stacks
 from tools import MANIFEST, ROOT
 from zone import Zone
 
-FIFTH = (ROOT / "tests/fixtures/fifth.yaml").read_text()
+# Of nodes with three workers each.
+FIFTH = (ROOT / "tests/fixtures/fifth.yaml").read_text().replace("surge: 9 }", "surge: 9 }\n    workers_per_node: 3")
 INSTANCES = {
     # One of those that moto knows.
     "image_id": "ami-760aaa0f",

@@ -113,7 +113,9 @@ def test_identifiers_stay_when_a_region_comes(fleets):
 @pytest.mark.parametrize("name", [*FOUR, "sa-east"])
 def test_capacity_is_the_manifests(fleets, name):
     seen = fleets[name].result()
-    workers = fleets["fleets"]["five"].manifest["regions"][name]["workers"]
+    region = fleets["fleets"]["five"].manifest["regions"][name]
+    slots, per_node = region["workers"], region.get("workers_per_node", 1)
+    workers = {quota: slots["static"] // per_node + -((slots["static"] - slots[quota]) // per_node) for quota in slots}
     most = workers["quota"] if WAYS[name].get("ceiling") == "quota" else workers["surge"]
     assert seen["outputs"]["capacity"]["value"] == {"least": workers["quota"], "most": most}
     assert seen["outputs"]["dollars_a_month"]["value"]["quota"] == 45 * workers["quota"]

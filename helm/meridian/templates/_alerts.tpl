@@ -11,7 +11,7 @@
   (list "MeridianAbsent" "critical" "5m" (printf "absent(meridian_build_info{%s})" $at) "no node is scraped")
   (list "MeridianRegionUnhealthy" "critical" "1m" (printf "max(meridian_region_healthy{%s}) == 0" $at) "every node says that the region is out: GeoDNS sends its clients elsewhere")
   (list "MeridianRegionDrained" "warning" "6h" (printf "max(meridian_region_drained{%s}) == 1" $at) "the region has been drained for long: is it forgotten?")
-  (list "MeridianWorkersShort" "warning" "5m" (printf "min(meridian_region_workers_live{%s}) < max(meridian_region_workers_needed{%s}) + 1" $at $at) "one more worker lost, and the region is out")
+  (list "MeridianWorkersShort" "warning" "5m" (printf "min(meridian_region_workers_live{%s}) < max(meridian_region_workers_needed{%s}) + %d" $at $at .Values.facts.perNode) "one more node lost, and the region is out")
   (list "MeridianCoreNotReady" "warning" "10m" (printf "meridian_ready{%s} == 0" $core) "core node {{ $labels.pod }} holds no slot")
   (list "MeridianNodeUnhealthy" "warning" "5m" (printf "meridian_healthy{%s} == 0 and meridian_ready{%s} == 1" $at $at) "node {{ $labels.pod }} issues ids, but would rather have no traffic: ask its /api/v1/health")
   (list "MeridianPeerDown" "warning" "2m" (printf "min by (region) (meridian_peer_up{%s}) == 0" $at) "region {{ $labels.region }} is down")

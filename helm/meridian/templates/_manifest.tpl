@@ -37,17 +37,23 @@
 {{- end }}
 {{- end }}
 {{- $workers := $region.workers }}
+{{- /* The quotas count slots, everything below nodes. It is the one key that may be left out. */}}
+{{- $perNode := $region.workers_per_node | default 1 | int }}
+{{- if or (lt $perNode 1) (ne (mod (int $workers.static) $perNode) 0) }}
+{{- fail (printf "manifest: regions.%s.workers_per_node does not fit its workers: run `meridian check`" .Values.region) }}
+{{- end }}
 {{- $ceiling := ternary $workers.surge $workers.quota (eq .Values.burst.ceiling "surge") }}
-{{- $burst := sub (int $ceiling) (int $workers.static) | max 0 }}
+{{- $burst := div (add (sub (int $ceiling) (int $workers.static) | max 0) (sub $perNode 1)) $perNode }}
 {{- if not .Values.burst.enabled }}{{ $burst = 0 }}{{ end }}
 {{- $facts := dict
   "manifest" $manifest
   "region" $region
   "sha256" (sha256sum .Values.manifest)
   "firstSlot" (index $manifest.slots.static 0 | int)
-  "core" (int $workers.static)
+  "perNode" $perNode
+  "core" (div (int $workers.static) $perNode | int)
   "burst" (int $burst)
-  "standbys" (sub (int $workers.surge) (int $workers.quota) | max 1 | int)
+  "standbys" (div (add (sub (int $workers.surge) (int $workers.quota)) (sub $perNode 1)) $perNode | max 1 | int)
   "others" (omit $manifest.regions .Values.region | keys | sortAlpha)
 }}
 {{- $_ := set .Values "facts" $facts }}

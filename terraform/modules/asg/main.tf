@@ -1,4 +1,4 @@
-# A region on instances: a group of one for each static slot, which keeps its slot from one machine to the next, and one
+# A region on instances: a group of one for each static node, which keeps its slots from one machine to the next, and one
 # group for the dynamic slots, which grows and shrinks. Together they are at least the quota and at most the ceiling.
 
 data "aws_partition" "this" {}

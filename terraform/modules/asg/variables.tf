@@ -19,7 +19,7 @@ variable "manifest" {
 }
 
 variable "workers" {
-  description = "Slots at once, from the manifest."
+  description = "How many nodes hold the quota, the static slots and the surge quota, from the manifest."
   type = object({
     quota  = number
     static = number

@@ -20,7 +20,7 @@ variable "kubernetes_version" {
 }
 
 variable "workers" {
-  description = "Slots at once, from the manifest."
+  description = "How many nodes hold the quota, the static slots and the surge quota, from the manifest."
   type = object({
     quota  = number
     static = number

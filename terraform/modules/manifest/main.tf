@@ -10,6 +10,17 @@ locals {
     ])
   }
 
+  # The manifest's quotas count slots, groups and clusters count nodes, each of which asks for workers_per_node slots: the one
+  # key that may be left out.
+  per_node = { for name, region in local.manifest.regions : name => try(region.workers_per_node, 1) }
+
+  nodes = {
+    for name, region in local.manifest.regions : name => {
+      for quota, slots in region.workers :
+      quota => ceil(region.workers.static / local.per_node[name]) + ceil((slots - region.workers.static) / local.per_node[name])
+    }
+  }
+
   # `host:port,host:port/chroot`
   ensembles = {
     for name, region in local.manifest.regions : name => [

@@ -38,6 +38,16 @@ output "regions" {
   value       = local.manifest.regions
 }
 
+output "nodes" {
+  description = "By region: how many nodes hold the quota, the static slots and the surge quota."
+  value       = local.nodes
+
+  precondition {
+    condition     = alltrue([for name, region in local.manifest.regions : region.workers.static % local.per_node[name] == 0])
+    error_message = "The static slots of a region of ${var.path} do not come out even among nodes of workers_per_node: run `meridian check`."
+  }
+}
+
 output "peers" {
   description = "By region: the addresses of all others."
   value       = local.peers

@@ -22,6 +22,7 @@ module "manifest" {
 
 locals {
   region   = module.manifest.regions[var.region]
+  nodes    = module.manifest.nodes[var.region]
   ensemble = module.manifest.ensembles[var.region]
   health   = module.manifest.health
   name     = "${module.manifest.fleet}-${var.region}"
@@ -70,7 +71,7 @@ module "asg" {
   name                            = local.name
   region                          = var.region
   manifest                        = module.manifest.text
-  workers                         = local.region.workers
+  workers                         = local.nodes
   static_slots                    = module.manifest.slots.static
   ceiling                         = var.ceiling
   vpc_id                          = module.network.vpc_id
@@ -92,7 +93,7 @@ module "eks" {
   for_each = local.kubernetes
 
   name                            = local.name
-  workers                         = merge(local.region.workers, var.ceiling == "surge" ? {} : { surge = local.region.workers.quota })
+  workers                         = merge(local.nodes, var.ceiling == "surge" ? {} : { surge = local.nodes.quota })
   subnets                         = module.network.private_subnets
   instance_type                   = var.instance_type
   load_balancer_security_group_id = module.nlb.security_group_id
@@ -133,9 +134,9 @@ locals {
         comparison  = "LessThanThreshold", missing = "breaching"
       })
       below-quota = merge(local.alarm, {
-        description = "Fewer nodes of ${var.region} are healthy than its quota."
+        description = "Fewer nodes of ${var.region} are healthy than hold its quota."
         namespace   = "AWS/NetworkELB", metric = "HealthyHostCount", dimensions = local.targets, minutes = 10
-        comparison  = "LessThanThreshold", threshold = local.region.workers.quota, missing = "breaching"
+        comparison  = "LessThanThreshold", threshold = local.nodes.quota, missing = "breaching"
       })
       resets = merge(local.alarm, {
         description = "Nodes of ${var.region} reset clients' connections: they crash, or restart without a lame duck."
@@ -147,7 +148,7 @@ locals {
       for asg in module.asg : "at-ceiling" => merge(local.alarm, {
         description = "${var.region} has as many nodes as it may have. More load would be shed: raise the manifest's surge."
         namespace   = "AWS/AutoScaling", metric = "GroupDesiredCapacity", dimensions = { AutoScalingGroupName = asg.burst_group }
-        threshold   = max(1, asg.capacity.most - local.region.workers.static), minutes = 10
+        threshold   = max(1, asg.capacity.most - local.nodes.static), minutes = 10
       })
     },
     merge([

@@ -31,8 +31,8 @@ output "zookeeper" {
 output "capacity" {
   description = "How many nodes of the service there are at least and at most."
   value = {
-    least = local.region.workers.quota
-    most  = var.ceiling == "surge" ? local.region.workers.surge : local.region.workers.quota
+    least = local.nodes.quota
+    most  = var.ceiling == "surge" ? local.nodes.surge : local.nodes.quota
   }
 }
 
@@ -40,7 +40,7 @@ output "dollars_a_month" {
   description = "What the region's nodes cost by the brief's prices: a node, the quota, and while it carries a neighbour."
   value = {
     node  = sum(values(var.prices))
-    quota = sum(values(var.prices)) * local.region.workers.quota
-    surge = sum(values(var.prices)) * local.region.workers.surge
+    quota = sum(values(var.prices)) * local.nodes.quota
+    surge = sum(values(var.prices)) * local.nodes.surge
   }
 }
