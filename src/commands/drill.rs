@@ -13,7 +13,7 @@ use crate::drill::stage::{Plan, Stage};
 use crate::drill::timing::{self, Limits};
 use crate::drill::{picture, world};
 use crate::shutdown::Signals;
-use crate::topology::Topology;
+use crate::topology::{Region, Topology};
 use anyhow::Context;
 use std::fs;
 use std::io::Write;
@@ -82,6 +82,13 @@ fn order(args: &DrillArgs, drill: Drill, topology: &Topology, limits: Limits) ->
     };
     if topology.regions.len() < 2 {
         return Err(Failed::no("a drill needs another region that takes over, and the manifest has one"));
+    }
+    if let Some(Region { name, workers_per_node, .. }) =
+        topology.regions.iter().find(|region| region.workers_per_node > 1)
+    {
+        return Err(Failed::no(format!(
+            "region {name} has workers_per_node {workers_per_node}, and a drill reckons with one worker a node: leave it out"
+        )));
     }
     let faults = if args.faults.is_empty() { Fault::ALL.to_vec() } else { args.faults.clone() };
     let names = topology.regions.iter().map(|region| region.name.clone());

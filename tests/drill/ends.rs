@@ -25,6 +25,8 @@ pub fn check() -> Vec<String> {
     expect(&["region-los"], 2, &["region-loss"]);
     expect(&["flap", "--fault", "crash"], 2, &["only region-loss has a choice"]);
     expect(&["flap", "--region", "us-eats"], 2, &["did you mean us-east?"]);
+    let several = several_workers();
+    expect(&["flap", "--schedule", "--manifest", &several.path().display().to_string()], 1, &["one worker a node"]);
     let one = expect(&["flap", "--seed", "5", "--schedule"], 0, &["flap --seed 5", "us-east: refuses traffic"]);
     let same = expect(&["flap", "--seed", "5", "--schedule"], 0, &[]);
     let other = expect(&["flap", "--seed", "6", "--schedule"], 0, &[]);
@@ -34,6 +36,15 @@ pub fn check() -> Vec<String> {
     wrong.extend(interrupted());
     wrong.extend(killed());
     wrong
+}
+
+/// The shipped manifest, with nodes of two workers.
+fn several_workers() -> tempfile::NamedTempFile {
+    let shipped = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/regions/meridian.yaml"));
+    let text = shipped.expect("the shipped manifest").replace("surge: 24 }", "surge: 24 }\n    workers_per_node: 2");
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), text).expect("written");
+    file
 }
 
 /// A drill whose stage stands, and its folder.

@@ -219,13 +219,6 @@ fn place(region: &Region, index: usize, plan: &Plan, logs: &Path) -> anyhow::Res
     if !region.addresses.iter().any(IpAddr::is_ipv4) {
         bail!("region {} has no IPv4 address, and a drill asks for those", region.name);
     }
-    if region.workers_per_node > 1 {
-        bail!(
-            "region {} has workers_per_node {}, and a drill counts one worker a node",
-            region.name,
-            region.workers_per_node
-        );
-    }
     let zookeeper = SocketAddr::new(Ipv4Addr::new(127, 1, own, 1).into(), ZOOKEEPER_PORT);
     // A region without dynamic slots is carried by its static ones.
     let workers = if quota > 0 { quota } else { region.workers.quota };
