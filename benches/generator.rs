@@ -72,16 +72,18 @@ fn leased() -> Leased {
     let (node, class, wanted_slot, eligible) = (NodeId::random(), Class::Dynamic, None, true);
     let card = Registration { v: VERSION, node, class, wanted_slot, eligible, host, zone, http, ops, version, started };
     let coordination = Coordination::File(Directory::new(folder.path()));
-    let config = Config { coordination, expected, settings, card, state_dir: None, init: Some(blueprint) };
-    let (keeper, mut watched) = Keeper::new(config, clock.clone(), &mut Default::default());
+    let config = Config { coordination, expected, settings, cards: vec![card], state_dir: None, init: Some(blueprint) };
+    let (mut keepers, mut watched) = Keeper::of_each(config, clock.clone(), &mut Default::default());
+    let keeper = keepers.remove(0);
     let (stop, stops) = tokio::sync::watch::channel(false);
     runtime.spawn(async move {
         let _stop = stop;
         keeper.run(stops).await;
     });
     let grant = runtime.block_on(async {
-        let granted = tokio::time::timeout(Duration::from_secs(20), watched.grants.wait_for(Option::is_some)).await;
-        granted.expect("a slot in time").expect("the keeper lives").clone().expect("waited for")
+        let granted =
+            tokio::time::timeout(Duration::from_secs(20), watched.grants.wait_for(|grants| grants[0].is_some())).await;
+        granted.expect("a slot in time").expect("the keeper lives")[0].clone().expect("waited for")
     });
     // As far ahead of the clock as they come: what is measured is the counter, not the wait.
     let generator = Generator::new(grant, Duration::from_millis(WINDOW_MS), clock.now());
