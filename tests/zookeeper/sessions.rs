@@ -103,10 +103,14 @@ async fn a_lost_answer_leaves_the_outcome_unknown_and_a_read_tells_it() {
     proxy.cut(Way::Answers);
     let extend = me.extend(16, version, 9_000);
     let healed_once_applied = async {
+        let before = proxy.swallowed(Way::Answers);
         wait_for("the extend to be applied", async || {
             (observer.read_slot(16).await.unwrap().version > version).then_some(())
         })
         .await;
+        // Others see it before its answer has come this far.
+        wait_for("its answer to be swallowed", async || (proxy.swallowed(Way::Answers) > before + 60).then_some(()))
+            .await;
         proxy.heal();
     };
     let (outcome, ()) = tokio::join!(me.session.write(&extend), healed_once_applied);
