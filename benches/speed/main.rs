@@ -20,6 +20,7 @@ use page::{Page, Table};
 use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
+use support::Ensemble;
 
 /// How long and how often things are measured.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +43,7 @@ const SMOKE: Effort =
 pub struct Section {
     pub name: &'static str,
     pub about: &'static str,
-    pub run: fn(Effort) -> Table,
+    pub run: fn(Effort, &Ensemble) -> Table,
 }
 
 fn main() -> ExitCode {
@@ -60,10 +61,11 @@ fn main() -> ExitCode {
     }
     process::stay_off_the_servers();
     let effort = if smoke { SMOKE } else { WHOLE };
+    let ensemble = Ensemble::standalone();
     let mut page = Page::read();
     for section in sections::ALL.iter().filter(|section| wanted.is_empty() || wanted.contains(&section.name)) {
         say(section.name);
-        let table = (section.run)(effort);
+        let table = (section.run)(effort, &ensemble);
         println!("{}\n{}", section.name, table.text());
         page.put(section, &table);
         if !smoke {

@@ -4,7 +4,7 @@ use crate::grpc::{self, Call, Calls, Flow};
 use crate::page::{Table, median, number, percent, times};
 use crate::rate::{self, Bulk, Paced};
 use crate::subjects::{self, Subject};
-use crate::support::Ensemble;
+use crate::support::{Ensemble, block_until, program};
 use crate::wrk::{self, Told};
 use crate::{Effort, Section, say};
 use std::time::Duration;
@@ -23,12 +23,12 @@ pub const ALL: [Section; 7] = [
         name: "single",
         about: "One id a request over HTTP/1.1, 64 connections, as fast as they are answered (`wrk -t1 -c64`). nginx says \
                 `return 200` with a fixed id; bare hyper is the library Meridian serves HTTP with, and nothing around it.",
-        run: |effort| answered(effort, 1),
+        run: |effort, ensemble| answered(effort, ensemble, 1),
     },
     Section {
         name: "pipelined",
         about: "The same, 16 requests on a connection at once.",
-        run: |effort| answered(effort, 16),
+        run: |effort, ensemble| answered(effort, ensemble, 16),
     },
     Section {
         name: "rate",
@@ -61,15 +61,21 @@ pub const ALL: [Section; 7] = [
     },
 ];
 
-/// A node and the ensemble it needs.
+/// A node, until it has given its slot back: the next one then begins where it ended, and not a window later.
 struct Own {
     node: Subject,
-    _ensemble: Ensemble,
 }
 
-fn own() -> Own {
-    let ensemble = Ensemble::standalone();
-    Own { node: subjects::node(&ensemble), _ensemble: ensemble }
+fn own(ensemble: &Ensemble) -> Own {
+    Own { node: subjects::node(ensemble) }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let node = &self.node.process.program;
+        node.signal(libc::SIGTERM);
+        block_until("the node to leave", || (!program::runs(node.pid())).then_some(()));
+    }
 }
 
 /// Each subject once a round, so that a slow moment of the machine is nobody's.
@@ -88,9 +94,9 @@ fn rounds<'a, T>(
     all
 }
 
-fn answered(effort: Effort, depth: usize) -> Table {
+fn answered(effort: Effort, ensemble: &Ensemble, depth: usize) -> Table {
     subjects::need("wrk");
-    let (own, hyper, nginx) = (own(), subjects::bare_hyper(), subjects::nginx());
+    let (own, hyper, nginx) = (own(ensemble), subjects::bare_hyper(), subjects::nginx());
     let all = rounds(effort, &[&own.node, &hyper, &nginx], |subject| wrk::run(subject, ID, 64, depth, effort.time));
     let of = |told: &[Told], value: fn(&Told) -> f64| median(told, value);
     let reference = &all[2].1;
@@ -112,8 +118,8 @@ fn answered(effort: Effort, depth: usize) -> Table {
     table
 }
 
-fn fixed_rate(effort: Effort) -> Table {
-    let (own, nginx) = (own(), subjects::nginx());
+fn fixed_rate(effort: Effort, ensemble: &Ensemble) -> Table {
+    let (own, nginx) = (own(ensemble), subjects::nginx());
     let all = rounds(effort, &[&own.node, &nginx], |subject| rate::fixed(subject, 10_000, 16, effort.long));
     let mut table = Table::new(&["server", "requests/s", "p50", "p99", "p99.9", "errors", "of a core"]);
     for (subject, runs) in &all {
@@ -133,8 +139,8 @@ fn fixed_rate(effort: Effort) -> Table {
     table
 }
 
-fn lists(effort: Effort) -> Table {
-    let own = own();
+fn lists(effort: Effort, ensemble: &Ensemble) -> Table {
+    let own = own(ensemble);
     let all = rounds(effort, &[&own.node], |subject| rate::lists(subject, 4_096, effort.time));
     let mut table = Table::new(&["server", "ids/s", "of the format", "of a core"]);
     for (subject, runs) in &all {
@@ -149,8 +155,8 @@ fn lists(effort: Effort) -> Table {
     table
 }
 
-fn streams(effort: Effort) -> Table {
-    let (own, ferroid) = (own(), subjects::ferroid());
+fn streams(effort: Effort, ensemble: &Ensemble) -> Table {
+    let (own, ferroid) = (own(ensemble), subjects::ferroid());
     let all = rounds(effort, &[&own.node, &ferroid], |subject| {
         grpc::streams(subject, call(subject, STREAM), 1_000_000, effort.time)
     });
@@ -167,8 +173,8 @@ fn streams(effort: Effort) -> Table {
     table
 }
 
-fn singles(effort: Effort) -> Table {
-    let (own, ferroid) = (own(), subjects::ferroid());
+fn singles(effort: Effort, ensemble: &Ensemble) -> Table {
+    let (own, ferroid) = (own(ensemble), subjects::ferroid());
     let mut table = Table::new(&["server", "callers", "calls/s", "to ferroid", "p50", "p99", "CPU a call"]);
     for callers in [64, 1] {
         let all = rounds(effort, &[&own.node, &ferroid], |subject| {
@@ -199,8 +205,8 @@ fn call(subject: &Subject, own: Call) -> Call {
     if subject.name == "meridian" { own } else { FERROID }
 }
 
-fn holds(effort: Effort) -> Table {
-    let own = own();
+fn holds(effort: Effort, ensemble: &Ensemble) -> Table {
+    let own = own(ensemble);
     let node = &own.node;
     let mut table = Table::new(&["a node", "resident", "of a core"]);
     let idle = effort.long.min(Duration::from_secs(10));
