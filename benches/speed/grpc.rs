@@ -2,7 +2,7 @@
 //! and of ferroid-tonic-server look the same on the wire (field 1: how many), and so do their answers (field 1: eight
 //! little-endian bytes an id).
 
-use crate::rate::{Latency, latency};
+use crate::rate::{Bulk, Latency, latency};
 use crate::subjects::Subject;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
@@ -21,14 +21,8 @@ pub struct Call {
     pub rises: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub struct Flow {
-    pub ids_per_second: f64,
-    pub cpu: f64,
-}
-
 /// One stream of so many ids after the other, every id read and compared with the one before.
-pub fn streams(subject: &Subject, call: Call, ids: u64, time: Duration) -> Flow {
+pub fn streams(subject: &Subject, call: Call, ids: u64, time: Duration) -> Bulk {
     on_one_thread(async {
         let send = connect(subject).await;
         let before = subject.process.used();
@@ -50,7 +44,7 @@ pub fn streams(subject: &Subject, call: Call, ids: u64, time: Duration) -> Flow 
             all += ids;
         }
         let took = started.elapsed().as_secs_f64();
-        Flow { ids_per_second: all as f64 / took, cpu: (subject.process.used() - before).as_secs_f64() / took }
+        Bulk { ids_per_second: all as f64 / took, cpu: (subject.process.used() - before).as_secs_f64() / took }
     })
 }
 

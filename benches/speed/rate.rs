@@ -59,7 +59,7 @@ pub fn fixed(subject: &Subject, rate: u64, connections: u64, time: Duration) -> 
     Paced { errors, cpu, per_second: all.len() as f64 / took, latency: all }
 }
 
-/// What large requests one after the other found.
+/// What those found who want many ids, one request after the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Bulk {
     pub ids_per_second: f64,

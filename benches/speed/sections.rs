@@ -1,6 +1,6 @@
 //! What is measured, and against what.
 
-use crate::grpc::{self, Call, Calls, Flow};
+use crate::grpc::{self, Call, Calls};
 use crate::page::{Table, median, number, percent, times};
 use crate::rate::{self, Bulk, Paced};
 use crate::subjects::{self, Subject};
@@ -141,34 +141,22 @@ fn fixed_rate(effort: Effort, ensemble: &Ensemble) -> Table {
 
 fn lists(effort: Effort, ensemble: &Ensemble) -> Table {
     let own = own(ensemble);
-    let all = rounds(effort, &[&own.node], |subject| rate::lists(subject, 4_096, effort.time));
-    let mut table = Table::new(&["server", "ids/s", "of the format", "of a core"]);
-    for (subject, runs) in &all {
-        let ids = median(runs, |bulk: &Bulk| bulk.ids_per_second);
-        table.row([
-            subject.name.to_owned(),
-            number(ids),
-            percent(ids / FORMAT),
-            percent(median(runs, |bulk: &Bulk| bulk.cpu)),
-        ]);
-    }
-    table
+    of_the_format(&rounds(effort, &[&own.node], |subject| rate::lists(subject, 4_096, effort.time)))
 }
 
 fn streams(effort: Effort, ensemble: &Ensemble) -> Table {
     let (own, ferroid) = (own(ensemble), subjects::ferroid());
-    let all = rounds(effort, &[&own.node, &ferroid], |subject| {
+    of_the_format(&rounds(effort, &[&own.node, &ferroid], |subject| {
         grpc::streams(subject, call(subject, STREAM), 1_000_000, effort.time)
-    });
+    }))
+}
+
+fn of_the_format(all: &[(&Subject, Vec<Bulk>)]) -> Table {
     let mut table = Table::new(&["server", "ids/s", "of the format", "of a core"]);
-    for (subject, runs) in &all {
-        let ids = median(runs, |flow: &Flow| flow.ids_per_second);
-        table.row([
-            subject.name.to_owned(),
-            number(ids),
-            percent(ids / FORMAT),
-            percent(median(runs, |flow: &Flow| flow.cpu)),
-        ]);
+    for (subject, runs) in all {
+        let ids = median(runs, |bulk| bulk.ids_per_second);
+        let cpu = median(runs, |bulk| bulk.cpu);
+        table.row([subject.name.to_owned(), number(ids), percent(ids / FORMAT), percent(cpu)]);
     }
     table
 }
