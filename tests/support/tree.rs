@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use zookeeper_client::{Client, Error, Stat};
+use zookeeper_client::{Client, Error, MultiReadResult, Stat};
 
 pub const ROOT: &str = "/meridian/v1/dc/1";
 
@@ -58,8 +58,18 @@ impl Tree {
         self.read("").expect("the tree").0["genesis"].as_str().expect("a guid").to_owned()
     }
 
-    /// The slots that have an owner.
+    /// The slots that have an owner, all seen at one moment: read one by one, a slot that changes hands could be counted twice.
     pub fn owned(&self) -> Vec<u16> {
-        (0..32).filter(|slot| self.owner(*slot).is_some()).collect()
+        let mut reader = self.client.new_multi_reader();
+        for slot in 0..32 {
+            reader.add_get_data(&format!("{ROOT}/slots/{slot:02}/owner")).expect("a path");
+        }
+        let owners = self.runtime.block_on(reader.commit()).expect("an answer");
+        let there = |owner| match owner {
+            MultiReadResult::Data { .. } => true,
+            MultiReadResult::Error { err: Error::NoNode } => false,
+            other => panic!("{other:?}"),
+        };
+        (0..32).zip(owners).filter_map(|(slot, owner)| there(owner).then_some(slot)).collect()
     }
 }
