@@ -2,10 +2,10 @@
 //! request is recorded in one place.
 
 use crate::clock::boot_us;
+use crate::histogram::Histogram;
 use crate::issuer::{self, Issued, Issuer};
 use crate::load::{Load, Shed, Stream, Why};
 use crate::outcomes::{Outcome, Outcomes};
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -45,7 +45,7 @@ impl Refused {
 
 impl Desk {
     pub fn new(issuer: Arc<Issuer>, load: Arc<Load>, outcomes: Arc<Outcomes>, registry: &mut Registry) -> Desk {
-        let latency = Histogram::new(exponential_buckets(0.000_01, 2.0, 18));
+        let latency = Histogram::new(Duration::from_micros(10), 18);
         registry.register_with_unit(
             "id_generation_latency",
             "Time from request read to answer ready, without the wait the number of ids demands of the format",
@@ -106,6 +106,16 @@ impl Desk {
         }
     }
 
+    /// One id, if it is there now and nobody stands in the queue. `None`: [`Desk::draw`] waits for it, or says why there is none.
+    pub fn draw_now(&self) -> Option<u64> {
+        if self.load.is_full() {
+            return None;
+        }
+        let (id, started_us) = self.issuer.issue_now()?;
+        self.record(started_us as i64, Ok(Duration::ZERO));
+        Some(id)
+    }
+
     /// Ids, and the right to send them if their answer is a `long` one. Refused at once if it is known to take longer than
     /// `within`.
     pub async fn draw(
@@ -132,7 +142,7 @@ impl Desk {
         let outcome = match result {
             Ok(waited) => {
                 let took = Duration::from_micros((now - started).max(0) as u64).saturating_sub(waited);
-                self.latency.observe(took.as_secs_f64());
+                self.latency.observe(took);
                 Outcome::Served(took)
             }
             Err(refused) if refused.is_shedding() => {

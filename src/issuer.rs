@@ -210,6 +210,16 @@ impl Issuer {
         self.slots.store(Arc::new(slots));
     }
 
+    /// Issues one id if it is there now, and says when that was, of the clock nobody sets. `None`: [`Issuer::issue`] waits for
+    /// it, or says why there is none.
+    pub fn issue_now(&self) -> Option<(u64, u64)> {
+        let now = self.clock.now();
+        let taken = self.slots.load().take(now, 1, Duration::ZERO).ok()?;
+        let (claim, wait) = self.counted(taken);
+        // Who was faster may have left one that has to be waited for: it is given to nobody.
+        wait.is_zero().then(|| (claim.next_id(), now.boot_us))
+    }
+
     /// Issues `count` ids, all or none. Waits for the clock if they are more than the present millisecond has left.
     ///
     /// # Cancel safety

@@ -126,6 +126,11 @@ impl Load {
         }
     }
 
+    /// Whether there is no permit left, so that who asks for one would queue.
+    pub fn is_full(&self) -> bool {
+        self.requests.available_permits() == 0
+    }
+
     /// A permit to send an answer of more than one chunk; never waits.
     pub fn stream(&self) -> Result<Stream, Shed> {
         match self.streams.clone().try_acquire_owned() {

@@ -18,9 +18,9 @@ use crate::issuer::Issued;
 use crate::load::Stream;
 use crate::topology::Limits;
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue};
-use hyper::{HeaderMap, Request, Response, StatusCode, Version};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -53,6 +53,9 @@ pub struct Api {
     parts: Parts,
     openapi: Bytes,
     index: Bytes,
+    /// The headers of one id, as JSON and as text: to copy them costs less than to make them.
+    one_as_json: HeaderMap,
+    one_as_text: HeaderMap,
 }
 
 impl std::fmt::Debug for Api {
@@ -65,7 +68,9 @@ impl Api {
     pub fn new(parts: Parts) -> Api {
         let openapi = Bytes::from(openapi::document(parts.limits.ids_per_request).to_string());
         let index = index(route::PUBLIC);
-        Api { openapi, index, parts }
+        let [one_as_json, one_as_text] = [Representation::Json, Representation::Text]
+            .map(|way| fresh(way.media_type(), Body::empty()).response.headers().clone());
+        Api { parts, openapi, index, one_as_json, one_as_text }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -95,6 +100,25 @@ impl Api {
     /// Whether a request is one for gRPC. That needs HTTP/2; on HTTP/1.1 the answer says so.
     pub(super) fn takes_grpc<B>(&self, request: &Request<B>) -> bool {
         request.version() == Version::HTTP_2 && grpc::speaks(request.method(), request.headers())
+    }
+
+    /// The answer to the commonest request, if nothing stands in its way: one id, which is there now. What is less plain
+    /// gets its answer from [`Api::answer`].
+    pub(super) fn at_once(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+        let asks = request.method() == Method::GET
+            && request.uri().path_and_query().is_some_and(|path| path == route::ONE.path)
+            && request.body().is_end_stream();
+        if !asks || self.parts.desk.is_leaving() {
+            return None;
+        }
+        let representation = choose(request.headers(), route::ONE.offered)?;
+        let mut response = Response::new(one(self.parts.desk.draw_now()?, representation));
+        *response.headers_mut() = match representation {
+            Representation::Text => self.one_as_text.clone(),
+            _ => self.one_as_json.clone(),
+        };
+        self.parts.metrics.answered(Route::Id, &Method::GET, StatusCode::OK, None);
+        Some(response)
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>, turned_away: bool) -> Answer {
@@ -179,15 +203,8 @@ impl Api {
 
     async fn id(&self, representation: Representation) -> Result<Answer, Problem> {
         let issued = self.draw(1, |_| 0).await?.0;
-        let mut digits = itoa::Buffer::new();
-        let digits = digits.format(issued.ids().next().unwrap_or_default());
-        let text = match representation {
-            Representation::Text => digits.to_owned(),
-            Representation::Json | Representation::Lines | Representation::Bytes => {
-                [r#"{"id":""#, digits, r#""}"#].concat()
-            }
-        };
-        Ok(fresh(representation.media_type(), Body::full(Bytes::from(text))))
+        let body = one(issued.ids().next().unwrap_or_default(), representation);
+        Ok(fresh(representation.media_type(), body))
     }
 
     async fn ids(&self, count: u32, representation: Representation) -> Result<Answer, Problem> {
@@ -255,6 +272,23 @@ fn verdict(status: Status, report: &impl Serialize) -> Answer {
         *answer.response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     answer
+}
+
+/// One id, spelt out.
+fn one(id: u64, representation: Representation) -> Body {
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(id).as_bytes();
+    let (open, close): (&[u8], &[u8]) = match representation {
+        Representation::Text => (b"", b""),
+        Representation::Json | Representation::Lines | Representation::Bytes => (br#"{"id":""#, br#""}"#),
+    };
+    let mut text = [0; 32];
+    let mut end = 0;
+    for piece in [open, digits, close] {
+        text[end..end + piece.len()].copy_from_slice(piece);
+        end += piece.len();
+    }
+    Body::full(Bytes::copy_from_slice(&text[..end]))
 }
 
 /// An answer nobody may keep.

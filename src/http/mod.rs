@@ -18,6 +18,7 @@ mod query;
 mod representation;
 mod route;
 mod server;
+mod service;
 mod socket;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -36,5 +37,5 @@ use tokio::net::TcpListener;
 pub async fn run(listener: TcpListener, api: Arc<Api>, shutdown: impl Future<Output = ()>) -> Drained {
     let settings = server::Settings::new(api.limits(), metrics::Port::Public);
     let metrics = api.metrics().clone();
-    server::run(listener, server::Site::Public(api), settings, metrics, shutdown).await
+    server::run(listener, service::Site::Public(api), settings, metrics, shutdown).await
 }

@@ -1,6 +1,7 @@
 //! What one connection is doing and since when: waiting, receiving a request head, or answering. From it follows when
 //! the connection has taken too long.
 
+use crate::clock::coarse_us;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -28,9 +29,13 @@ pub enum Over {
 }
 
 /// The state of one connection, shared by its socket, its timer and its requests.
+///
+/// Times are read of the coarse clock, which costs next to nothing and is some milliseconds behind: patience is counted in
+/// seconds.
 #[derive(Debug)]
 pub struct Pulse {
     start: Instant,
+    coarse_start_us: u64,
     /// Requests being answered, until the last byte of the answer is handed to the connection.
     busy: AtomicU32,
     /// Since when `busy` is zero, or is not; milliseconds since `start`.
@@ -44,6 +49,7 @@ impl Pulse {
     pub fn start() -> Arc<Pulse> {
         Arc::new(Pulse {
             start: Instant::now(),
+            coarse_start_us: coarse_us(),
             busy: AtomicU32::new(0),
             since: AtomicU64::new(0),
             head: AtomicU64::new(0),
@@ -58,6 +64,14 @@ impl Pulse {
         }
         self.head.store(0, Relaxed);
         Beat(self.clone())
+    }
+
+    /// A request was there, and its answer is handed to the connection already.
+    pub fn answered(&self) {
+        if self.busy.load(Relaxed) == 0 {
+            self.since.store(self.now(), Relaxed);
+        }
+        self.head.store(0, Relaxed);
     }
 
     /// Bytes came in.
@@ -98,7 +112,7 @@ impl Pulse {
     }
 
     fn now(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
+        (coarse_us() - self.coarse_start_us) / 1_000
     }
 }
 

@@ -74,9 +74,13 @@ const READ: &str = "GET, HEAD";
 const ORDER: &str = "POST";
 const MAKE: &str = "GET, HEAD, POST";
 
+/// What is asked for most.
+pub const ONE: &Call =
+    &Call { route: Route::Id, path: "/api/v1/id", methods: MAKE, offered: &[Json, Text], summary: "Make one id" };
+
 /// The public port.
 pub const PUBLIC: &[Call] = &[
-    Call { route: Route::Id, path: "/api/v1/id", methods: MAKE, offered: &[Json, Text], summary: "Make one id" },
+    *ONE,
     Call {
         route: Route::Ids,
         path: "/api/v1/ids",

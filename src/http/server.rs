@@ -4,22 +4,15 @@
 //! and the connection ends: a full node is not an ill node, and probes still see that. Beyond those nothing is
 //! accepted until one ends; the kernel's backlog holds them.
 
-use super::answer::{Answer, Body};
-use super::api::Api;
 use super::metrics::{Cut, Metrics, Open, Port};
-use super::ops::Ops;
 use super::problem::{Code, Problem};
 use super::progress;
 use super::pulse::{Over, Patience, Pulse};
+use super::service::{Service, Site};
 use super::socket::Socket;
 use crate::topology::Limits;
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_LENGTH, HeaderValue};
-use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -28,7 +21,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, coop};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Connections over the limit that are still answered, with a refusal.
@@ -70,13 +63,6 @@ impl Settings {
             drain: DRAIN,
         }
     }
-}
-
-/// Who answers.
-#[derive(Clone, Debug)]
-pub enum Site {
-    Public(Arc<Api>),
-    Operations(Arc<Ops>),
 }
 
 /// How a drain went.
@@ -166,7 +152,8 @@ fn builder(settings: &Settings) -> auto::Builder<Streams> {
     let head = settings.header_bytes * HEADER_SLACK;
     let mut builder = auto::Builder::new(Streams { limit: settings.patience.answer });
     // Heads are timed by the pulse: hyper's own timer also runs while a connection is idle.
-    builder.http1().max_buf_size(head.max(8 * 1024)).header_read_timeout(None);
+    // Small answers leave by one plain `send`, copied together with their heads.
+    builder.http1().max_buf_size(head.max(8 * 1024)).header_read_timeout(None).writev(false);
     builder
         .http2()
         .max_header_list_size(head.min(u32::MAX as usize) as u32)
@@ -196,6 +183,13 @@ where
     fn execute(&self, stream: F) {
         tokio::spawn(progress::bounded(self.limit, stream));
     }
+}
+
+/// What happens to a connection.
+enum Event {
+    Ended(Result<(), Box<dyn std::error::Error + Send + Sync>>),
+    Timer,
+    Stop,
 }
 
 /// How a connection ended.
@@ -254,41 +248,48 @@ impl Shared {
         mut stopping: watch::Receiver<bool>,
     ) -> Ended {
         let patience = self.settings.patience;
-        let service = service_fn({
-            let (shared, pulse) = (self.clone(), pulse.clone());
-            move |request| {
-                let (shared, beat) = (shared.clone(), pulse.begin());
-                async move {
-                    let response = shared.respond(request, turned_away).await;
-                    Ok::<_, Infallible>(response.map(|body| body.with_beat(beat)))
-                }
-            }
-        });
+        let header_bytes = self.settings.header_bytes;
+        let service = Service { site: self.site.clone(), header_bytes, turned_away, pulse: pulse.clone() };
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(socket), service));
         let mut timer = pin!(sleep_until(pulse.due(&patience)));
+        let signal = stopping.clone();
+        let mut stop = pin!(stopping.wait_for(|stop| *stop));
         let mut told = false;
+        // The timer and the stop wake this task once they have been polled. That needs no repeating each time a request wakes it,
+        // because a task's waker stays the same; unless they were put off because the task has run for long enough.
+        let mut awaited = false;
         loop {
             let event = poll_fn(|cx| {
                 if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-                    return Poll::Ready(Some(result));
+                    return Poll::Ready(Event::Ended(result));
                 }
                 // Only ever armed earlier here: when it fires too early it is armed again.
                 let due = pulse.due(&patience);
                 if due < timer.deadline() {
                     timer.as_mut().reset(due);
+                    awaited = false;
                 }
-                timer.as_mut().poll(cx).map(|()| None)
+                if (!awaited || timer.is_elapsed()) && timer.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Event::Timer);
+                }
+                let changed = signal.has_changed().unwrap_or(true);
+                if !told && (!awaited || changed) && stop.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Event::Stop);
+                }
+                awaited = coop::has_budget_remaining();
+                Poll::Pending
             });
-            tokio::select! {
-                biased;
-                ended = event => match (ended, pulse.over(&patience)) {
-                    (Some(Ok(())), _) if told => return Ended::AtRest,
-                    (Some(Ok(())), _) => return Ended::Midway,
-                    (Some(Err(error)), _) => {
-                        tracing::debug!(%error, "a connection ended");
-                        return Ended::Midway;
-                    }
-                    (None, Some(over)) => {
+            let event = event.await;
+            awaited = false;
+            match event {
+                Event::Ended(Ok(())) if told => return Ended::AtRest,
+                Event::Ended(Ok(())) => return Ended::Midway,
+                Event::Ended(Err(error)) => {
+                    tracing::debug!(%error, "a connection ended");
+                    return Ended::Midway;
+                }
+                Event::Timer => match pulse.over(&patience) {
+                    Some(over) => {
                         self.metrics.cut(self.settings.port, Cut::Late(over));
                         if over == Over::Head {
                             let detail = format!("send the whole request head within {:?}", patience.head);
@@ -296,50 +297,13 @@ impl Shared {
                         }
                         return Ended::AtRest;
                     }
-                    (None, None) => timer.as_mut().reset(pulse.due(&patience).max(Instant::now())),
+                    None => timer.as_mut().reset(pulse.due(&patience).max(Instant::now())),
                 },
-                _ = stopping.wait_for(|stop| *stop), if !told => {
+                Event::Stop => {
                     told = true;
                     connection.as_mut().graceful_shutdown();
                 }
             }
         }
     }
-
-    async fn respond(&self, request: Request<Incoming>, turned_away: bool) -> Response<Body> {
-        let is_head = request.method() == Method::HEAD;
-        let size = head_bytes(request.method(), request.uri(), request.headers());
-        let answer = if size > self.settings.header_bytes {
-            let limit = self.settings.header_bytes;
-            let detail = format!("path and headers are {size} bytes; send at most {limit}");
-            Problem::new(Code::HeadersTooLarge, detail).close().into_answer()
-        } else {
-            match &self.site {
-                Site::Public(api) if api.takes_grpc(&request) => {
-                    // Boxed, so that requests of HTTP/1.1 are not moved about in a future of its size.
-                    return Box::pin(api.grpc().answer(request, turned_away)).await.map(Body::grpc);
-                }
-                Site::Public(api) => api.answer(request, turned_away).await,
-                Site::Operations(ops) => ops.answer(request, turned_away).await,
-            }
-        };
-        let Answer { mut response, .. } = answer;
-        if is_head {
-            if let Some(length) = response.body().size_hint().exact() {
-                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-            }
-            *response.body_mut() = Body::empty();
-        }
-        if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!("an answer was a bug");
-        }
-        response
-    }
-}
-
-/// The size of a request's head, as HTTP/1.1 would send it.
-fn head_bytes(method: &Method, uri: &Uri, headers: &HeaderMap) -> usize {
-    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
-    let line = method.as_str().len() + path + " HTTP/1.1\r\n ".len();
-    headers.iter().fold(line, |sum, (name, value)| sum + name.as_str().len() + value.len() + ": \r\n".len())
 }

@@ -18,9 +18,6 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
 
-/// Up to this many bytes in several pieces are sent as one: to copy them costs less than to tell the kernel of each.
-const SMALL_BYTES: usize = 512;
-
 /// What the connection reads and writes.
 #[derive(Debug)]
 pub struct Socket {
@@ -122,22 +119,13 @@ impl AsyncWrite for Socket {
         Poll::Ready(Ok(bytes.len()))
     }
 
+    /// Only HTTP/2 writes this way (see the server's builder).
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let total: usize = slices.iter().map(|slice| slice.len()).sum();
-        if total > SMALL_BYTES {
-            return self.stream().poll_write_vectored(cx, slices);
-        }
-        let mut whole = [0; SMALL_BYTES];
-        let mut at = 0;
-        for slice in slices {
-            whole[at..at + slice.len()].copy_from_slice(slice);
-            at += slice.len();
-        }
-        self.poll_write(cx, &whole[..at])
+        self.stream().poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

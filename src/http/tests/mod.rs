@@ -9,7 +9,8 @@ pub(crate) mod wire;
 
 use super::metrics::{Metrics, Port};
 use super::ops::Ops;
-use super::server::{self, Drained, Settings, Site};
+use super::server::{self, Drained, Settings};
+use super::service::Site;
 use super::{Api, Parts};
 use crate::clock::Clock;
 use crate::desk::Desk;
