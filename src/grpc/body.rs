@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tonic::codegen::http::HeaderMap;
+use tonic::codegen::http::{HeaderMap, HeaderValue};
 use tonic::{Code, Status};
 
 /// One of our own answers.
@@ -112,8 +112,10 @@ impl Body {
         if let Some(tally) = self.tally.take() {
             tally.told(status.code());
         }
-        let mut trailers = HeaderMap::new();
-        if status.add_header(&mut trailers).is_err() {
+        let mut trailers = HeaderMap::with_capacity(1);
+        if status.code() == Code::Ok {
+            trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
+        } else if status.add_header(&mut trailers).is_err() {
             trailers.insert(Status::GRPC_STATUS, (Code::Internal as i32).into());
         }
         Frame::trailers(trailers)

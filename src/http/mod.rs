@@ -20,6 +20,7 @@ mod route;
 mod server;
 mod service;
 mod socket;
+mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
 

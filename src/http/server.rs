@@ -6,10 +6,10 @@
 
 use super::metrics::{Cut, Metrics, Open, Port};
 use super::problem::{Code, Problem};
-use super::progress;
 use super::pulse::{Over, Patience, Pulse};
 use super::service::{Service, Site};
 use super::socket::Socket;
+use super::streams::{Inlet, Streams};
 use crate::topology::Limits;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -81,7 +81,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     let (stop, stopping) = watch::channel(false);
-    let shared = Arc::new(Shared { builder: builder(&settings), site, settings, metrics });
+    let shared = Arc::new(Shared { site, settings, metrics });
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -148,9 +148,9 @@ async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-fn builder(settings: &Settings) -> auto::Builder<Streams> {
+fn builder(settings: &Settings, streams: Inlet) -> auto::Builder<Inlet> {
     let head = settings.header_bytes * HEADER_SLACK;
-    let mut builder = auto::Builder::new(Streams { limit: settings.patience.answer });
+    let mut builder = auto::Builder::new(streams);
     // Heads are timed by the pulse: hyper's own timer also runs while a connection is idle.
     // Small answers leave by one plain `send`, copied together with their heads.
     builder.http1().max_buf_size(head.max(8 * 1024)).header_read_timeout(None).writev(false);
@@ -166,23 +166,6 @@ fn builder(settings: &Settings) -> auto::Builder<Streams> {
         .keep_alive_interval(settings.patience.idle)
         .keep_alive_timeout(PONG);
     builder
-}
-
-/// Runs the streams of HTTP/2 connections, each for a bounded time, or while its client takes what it is given. They end
-/// with their connection at the latest.
-#[derive(Clone, Debug)]
-struct Streams {
-    limit: Duration,
-}
-
-impl<F> hyper::rt::Executor<F> for Streams
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    fn execute(&self, stream: F) {
-        tokio::spawn(progress::bounded(self.limit, stream));
-    }
 }
 
 /// What happens to a connection.
@@ -205,7 +188,6 @@ enum Ended {
 
 /// What all connections share.
 struct Shared {
-    builder: auto::Builder<Streams>,
     site: Site,
     settings: Settings,
     metrics: Arc<Metrics>,
@@ -250,7 +232,9 @@ impl Shared {
         let patience = self.settings.patience;
         let header_bytes = self.settings.header_bytes;
         let service = Service { site: self.site.clone(), header_bytes, turned_away, pulse: pulse.clone() };
-        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(socket), service));
+        let (inlet, mut streams) = Streams::new(patience.answer);
+        let builder = builder(&self.settings, inlet);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
         let mut timer = pin!(sleep_until(pulse.due(&patience)));
         let signal = stopping.clone();
         let mut stop = pin!(stopping.wait_for(|stop| *stop));
@@ -260,8 +244,13 @@ impl Shared {
         let mut awaited = false;
         loop {
             let event = poll_fn(|cx| {
-                if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-                    return Poll::Ready(Event::Ended(result));
+                loop {
+                    if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                        return Poll::Ready(Event::Ended(result));
+                    }
+                    if !streams.run(cx) {
+                        break;
+                    }
                 }
                 // Only ever armed earlier here: when it fires too early it is armed again.
                 let due = pulse.due(&patience);
