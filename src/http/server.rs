@@ -152,7 +152,7 @@ fn builder(settings: &Settings, streams: Inlet) -> auto::Builder<Inlet> {
     let head = settings.header_bytes * HEADER_SLACK;
     let mut builder = auto::Builder::new(streams);
     // Heads are timed by the pulse: hyper's own timer also runs while a connection is idle.
-    // Small answers leave by one plain `send`, copied together with their heads.
+    // Heads and bodies are copied together rather than listed for the kernel: most are small.
     builder.http1().max_buf_size(head.max(8 * 1024)).header_read_timeout(None).writev(false);
     builder
         .http2()
@@ -207,16 +207,16 @@ impl Shared {
             return;
         }
         let pulse = Pulse::start();
-        let (socket, remains) = Socket::new(stream, pulse.clone());
+        let socket = Socket::new(stream, pulse.clone());
         if turned_away {
             self.metrics.cut(self.settings.port, Cut::TurnedAway);
-            let life = self.drive(socket, pulse, true, stopping);
+            let life = self.drive(socket.clone(), pulse, true, stopping);
             let _ = timeout(self.settings.patience.head, life).await;
-            return remains.linger(None).await;
+            return socket.linger(None).await;
         }
-        match self.drive(socket, pulse, false, stopping).await {
-            Ended::Midway => remains.linger(None).await,
-            Ended::Late(problem) => remains.linger(Some(problem)).await,
+        match self.drive(socket.clone(), pulse, false, stopping).await {
+            Ended::Midway => socket.linger(None).await,
+            Ended::Late(problem) => socket.linger(Some(problem)).await,
             Ended::AtRest => {}
         }
     }
@@ -234,7 +234,7 @@ impl Shared {
         let service = Service { site: self.site.clone(), header_bytes, turned_away, pulse: pulse.clone() };
         let (inlet, mut streams) = Streams::new(patience.answer);
         let builder = builder(&self.settings, inlet);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(socket.clone()), service));
         let mut timer = pin!(sleep_until(pulse.due(&patience)));
         let signal = stopping.clone();
         let mut stop = pin!(stopping.wait_for(|stop| *stop));
@@ -251,6 +251,9 @@ impl Shared {
                     if !streams.run(cx) {
                         break;
                     }
+                }
+                if let Poll::Ready(Err(error)) = socket.poll_send(cx) {
+                    return Poll::Ready(Event::Ended(Err(error.into())));
                 }
                 // Only ever armed earlier here: when it fires too early it is armed again.
                 let due = pulse.due(&patience);

@@ -1,14 +1,15 @@
-//! The socket under a connection: tells the pulse what comes in, turns the parser's bare refusals into problem
-//! details, and stays readable after the connection is over so that the peer gets to read the last answer.
+//! The socket under a connection: tells the pulse what comes in, collects what goes out so that it leaves together, turns the
+//! parser's bare refusals into problem details, and stays readable after the connection is over so that the peer gets to
+//! read the last answer.
 
 use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::pulse::Pulse;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -18,34 +19,69 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
 
-/// What the connection reads and writes.
+/// How much is collected before it is sent.
+const OUTBOX_BYTES: usize = 64 * 1024;
+
+/// So much at once is sent as it is, if nothing was collected before it: to copy it once more would save nothing.
+const LARGE_BYTES: usize = 16 * 1024;
+
+/// Who sends less than this at once keeps no more memory for it.
+const KEPT_BYTES: usize = 16 * 1024;
+
+/// What the connection reads and writes. The connection has one, and who drives it another, to send what was collected.
+#[derive(Clone, Debug)]
+pub struct Socket(Arc<Mutex<Inner>>);
+
 #[derive(Debug)]
-pub struct Socket {
-    /// There until this is dropped.
-    stream: Option<TcpStream>,
-    after: Arc<Mutex<Option<TcpStream>>>,
+struct Inner {
+    stream: TcpStream,
     pulse: Arc<Pulse>,
     /// How much of HTTP/2's preface has come; `None` when something else came.
     preface: Option<usize>,
-    /// What is written in place of a bare refusal, and how far it is.
-    instead: Option<(Vec<u8>, usize)>,
+    /// What the connection has written, and how much of it is sent.
+    outbox: Vec<u8>,
+    sent: usize,
 }
 
-/// What is left of a socket when its connection is over and dropped.
-#[derive(Debug)]
-pub struct Remains(Arc<Mutex<Option<TcpStream>>>);
-
 impl Socket {
-    pub fn new(stream: TcpStream, pulse: Arc<Pulse>) -> (Socket, Remains) {
-        let after = Arc::new(Mutex::new(None));
-        let remains = Remains(after.clone());
-        (Socket { stream: Some(stream), after, pulse, preface: Some(0), instead: None }, remains)
+    pub fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Socket {
+        Socket(Arc::new(Mutex::new(Inner { stream, pulse, preface: Some(0), outbox: Vec::new(), sent: 0 })))
     }
 
-    fn stream(&mut self) -> Pin<&mut TcpStream> {
-        Pin::new(self.stream.as_mut().expect("only dropping takes it"))
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("no holder of this lock panics")
     }
 
+    /// Sends what was collected. The connection itself never does (but when there is too much of it, and at its end): it
+    /// flushes after each answer, although the next may be ready, and each `send` wakes the peer.
+    pub fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner().poll_send(cx)
+    }
+
+    /// When the connection is over and dropped: sends what is left, and the last words to a peer whose request did not come in
+    /// time, then reads and forgets what the peer still sends; all that for a short while.
+    pub async fn linger(self, last_words: Option<Problem>) {
+        let Some(inner) = Arc::into_inner(self.0) else { return };
+        let Inner { mut stream, mut outbox, sent, .. } = inner.into_inner().expect("no holder of this lock panics");
+        outbox.extend(last_words.map(raw).unwrap_or_default());
+        let rest = async {
+            if stream.write_all(&outbox[sent..]).await.is_err() {
+                return;
+            }
+            let mut scrap = [0u8; 4096];
+            let mut total = 0;
+            while total < LINGER_BYTES {
+                match stream.read(&mut scrap).await {
+                    Ok(n) if n > 0 => total += n,
+                    _ => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, rest).await;
+    }
+}
+
+impl Inner {
     fn received(&mut self, bytes: &[u8]) {
         self.pulse.received();
         if let Some(matched) = self.preface {
@@ -58,86 +94,83 @@ impl Socket {
             }
         }
     }
-}
 
-impl Drop for Socket {
-    fn drop(&mut self) {
-        *self.after.lock().expect("no holder of this lock panics") = self.stream.take();
-    }
-}
-
-impl Remains {
-    /// Says the last words to a peer whose request did not come in time, if there are any (they are lost if its receive
-    /// buffer is full), then reads and forgets what the peer still sends, for a short while.
-    pub async fn linger(self, last_words: Option<Problem>) {
-        let Some(stream) = self.0.lock().expect("no holder of this lock panics").take() else { return };
-        if let Some(problem) = last_words {
-            let _ = stream.try_write(&raw(problem));
-        }
-        let mut scrap = [0u8; 4096];
-        let drained = async {
-            let mut total = 0;
-            while total < LINGER_BYTES && stream.readable().await.is_ok() {
-                match stream.try_read(&mut scrap) {
-                    Ok(0) => return,
-                    Ok(n) => total += n,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(_) => return,
-                }
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.outbox.len() {
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.outbox[self.sent..]))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-        };
-        let _ = tokio::time::timeout(LINGER, drained).await;
+            self.sent += sent;
+        }
+        // Who sends much goes on with it most often; to give the memory back each time costs a system call.
+        if self.sent < KEPT_BYTES && self.outbox.capacity() > KEPT_BYTES {
+            self.outbox = Vec::new();
+        }
+        self.sent = 0;
+        self.outbox.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes as much of this as there is room for.
+    fn collect(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.outbox.len() >= OUTBOX_BYTES {
+            ready!(self.poll_send(cx))?;
+        }
+        let before = self.outbox.len();
+        for slice in slices {
+            let room = OUTBOX_BYTES.saturating_sub(self.outbox.len());
+            self.outbox.extend_from_slice(&slice[..slice.len().min(room)]);
+        }
+        Poll::Ready(Ok(self.outbox.len() - before))
     }
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.inner();
         let before = buffer.filled().len();
-        ready!(self.stream().poll_read(cx, buffer))?;
+        ready!(Pin::new(&mut inner.stream).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
-            self.received(&buffer.filled()[before..]);
+            inner.received(&buffer.filled()[before..]);
         }
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.instead.is_none() {
-            match bare_refusal(bytes) {
-                None => return self.stream().poll_write(cx, bytes),
-                Some(problem) => self.instead = Some((raw(problem), 0)),
-            }
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut inner = self.inner();
+        if let Some(problem) = bare_refusal(bytes) {
+            inner.outbox.extend(raw(problem));
+            return Poll::Ready(Ok(bytes.len()));
         }
-        let Socket { stream: Some(stream), instead, .. } = &mut *self else { unreachable!("only dropping takes it") };
-        while let Some((text, at)) = instead
-            && *at < text.len()
-        {
-            *at += ready!(Pin::new(&mut *stream).poll_write(cx, &text[*at..]))?;
+        if inner.outbox.is_empty() && bytes.len() >= LARGE_BYTES {
+            return Pin::new(&mut inner.stream).poll_write(cx, bytes);
         }
-        *instead = None;
-        Poll::Ready(Ok(bytes.len()))
+        inner.collect(cx, &[IoSlice::new(bytes)])
     }
 
-    /// Only HTTP/2 writes this way (see the server's builder).
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(cx, slices)
+        self.inner().collect(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(())) // see `poll_send`
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.inner();
+        ready!(inner.poll_send(cx))?;
+        Pin::new(&mut inner.stream).poll_shutdown(cx)
     }
 }
 

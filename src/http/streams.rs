@@ -7,11 +7,24 @@ use super::progress;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
+struct Stream {
+    run: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ran: Arc<AtomicBool>,
+}
+
+impl Future for Stream {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.ran.store(true, Relaxed);
+        self.run.as_mut().poll(cx)
+    }
+}
 
 /// Where hyper puts new streams. Each runs for a bounded time, or while its client takes what it is given. How many there
 /// are at once is bounded by the connection's settings.
@@ -19,29 +32,33 @@ type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct Inlet {
     limit: Duration,
     new: Arc<Mutex<Vec<Stream>>>,
+    ran: Arc<AtomicBool>,
 }
 
 /// The streams of a connection. They end with it at the latest.
 pub struct Streams {
     running: FuturesUnordered<Stream>,
     new: Arc<Mutex<Vec<Stream>>>,
+    /// Whether one came or ran since this was last asked.
+    ran: Arc<AtomicBool>,
 }
 
 impl Streams {
     /// `limit`: how long an answer may take, or go untaken.
     pub fn new(limit: Duration) -> (Inlet, Streams) {
-        let new = Arc::default();
-        (Inlet { limit, new: Arc::clone(&new) }, Streams { running: FuturesUnordered::new(), new })
+        let (new, ran) = (Arc::default(), Arc::default());
+        let inlet = Inlet { limit, new: Arc::clone(&new), ran: Arc::clone(&ran) };
+        (inlet, Streams { running: FuturesUnordered::new(), new, ran })
     }
 
-    /// Runs what can run, and says whether a stream came to its end: then the connection has something to send.
+    /// Runs what can run, and says whether anything did: then the connection may have something to send.
     pub fn run(&mut self, cx: &mut Context<'_>) -> bool {
-        self.running.extend(self.new.lock().expect("no holder of this lock panics").drain(..));
-        let mut ended = false;
-        while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {
-            ended = true;
+        if self.running.is_empty() && !self.ran.load(Relaxed) {
+            return false; // as always on HTTP/1.1
         }
-        ended
+        self.running.extend(self.new.lock().expect("no holder of this lock panics").drain(..));
+        while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
+        self.ran.swap(false, Relaxed)
     }
 }
 
@@ -51,7 +68,8 @@ where
     F::Output: Send,
 {
     fn execute(&self, stream: F) {
-        let stream = Box::pin(progress::bounded(self.limit, stream));
+        let stream = Stream { run: Box::pin(progress::bounded(self.limit, stream)), ran: Arc::clone(&self.ran) };
         self.new.lock().expect("no holder of this lock panics").push(stream);
+        self.ran.store(true, Relaxed);
     }
 }
