@@ -8,7 +8,7 @@ mod kernel;
 mod now;
 
 pub use credible::{Anchor, Credible, Reading, STEP_US, Verdict};
-pub use follow::follow;
+pub use follow::{Following, follow};
 pub use kernel::{KernelState, kernel_state};
 pub use now::Now;
 
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Acquire, Ordering::Relaxed, Orderin
 use std::time::Duration;
 
 /// How often REALTIME is compared with BOOTTIME. Between two looks time goes on at BOOTTIME's pace.
-pub const SAMPLE_EVERY: Duration = Duration::from_millis(50);
+pub const SAMPLE_EVERY: Duration = Duration::from_millis(200);
 
 /// `standing_us` in the atomic: the wall clock is followed.
 const FOLLOWING: i64 = i64::MIN;

@@ -166,8 +166,8 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
         limits: topology.limits.clone(),
     });
 
+    let _following = clock::follow(clock).context("cannot start the thread that follows the clock")?;
     let mut background = JoinSet::new();
-    background.spawn(clock::follow(clock));
     background.spawn(show_the_way_out(lease.clone(), stopping_seen.clone(), api.clone()));
     background.spawn(survey::run(lease.clone(), me, survey_again, surveyed, pulse, clock::boot_us));
     background.spawn(install(lease, issuer, installed));

@@ -35,10 +35,10 @@ pub fn carry(carrier: usize, manifest: &Path) -> ExitCode {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let mouth = std::thread::spawn(move || speak(queue));
     let (keep_on, stop) = watch::channel(false);
+    let clock = Arc::new(Clock::start(topology.epoch_unix_ms));
+    let _following = clock::follow(clock.clone()).expect("a thread");
     let registries: Vec<Registry> = {
         let _inside = runtime.enter();
-        let clock = Arc::new(Clock::start(topology.epoch_unix_ms));
-        tokio::spawn(clock::follow(clock.clone()));
         let start = |(worker, role): (usize, &Role)| start(worker, *role, &topology, &clock, &words, &stop);
         roles.iter().enumerate().map(start).collect()
     };
