@@ -8,12 +8,17 @@
 mod support;
 
 mod bare;
+mod connection;
+mod epoll;
 mod grpc;
+mod offer;
 mod page;
+mod picture;
 mod process;
 mod rate;
 mod sections;
 mod subjects;
+mod unique;
 mod wrk;
 
 use page::{Page, Table};
@@ -31,13 +36,24 @@ pub struct Effort {
     pub long: Duration,
     /// The most connections at once.
     pub connections: usize,
+    /// Every step of a ladder, and not only its ends.
+    pub whole: bool,
+}
+
+impl Effort {
+    /// The steps that are measured.
+    pub fn of<T: Copy>(&self, steps: &[T]) -> Vec<T> {
+        let last = steps.len() - 1;
+        let wanted = |(n, step): (usize, &T)| (self.whole || n == 0 || n == last).then_some(*step);
+        steps.iter().enumerate().filter_map(wanted).collect()
+    }
 }
 
 const WHOLE: Effort =
-    Effort { rounds: 3, time: Duration::from_secs(5), long: Duration::from_secs(60), connections: 10_000 };
+    Effort { rounds: 3, time: Duration::from_secs(5), long: Duration::from_secs(60), connections: 10_000, whole: true };
 
 const SMOKE: Effort =
-    Effort { rounds: 1, time: Duration::from_secs(1), long: Duration::from_secs(1), connections: 100 };
+    Effort { rounds: 1, time: Duration::from_secs(1), long: Duration::from_secs(1), connections: 100, whole: false };
 
 /// A section of the page.
 pub struct Section {
@@ -67,7 +83,7 @@ fn main() -> ExitCode {
         say(section.name);
         let table = (section.run)(effort, &ensemble);
         println!("{}\n{}", section.name, table.text());
-        page.put(section, &table);
+        page.put(section, table);
         if !smoke {
             page.write(&names);
         }

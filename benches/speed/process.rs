@@ -61,10 +61,39 @@ impl Process {
 
     /// Resident memory, in bytes of a million a megabyte.
     pub fn resident_mb(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1_024.0 / 1_000_000.0
+        resident_mb(self.program.pid())
     }
+}
+
+pub fn resident_mb(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1_024.0 / 1_000_000.0
+}
+
+/// Lets this process, and all it starts from now on, hold so many files and connections open.
+pub fn allow_open_files(wanted: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls read or write the one structure given to them, which outlives them.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0, "no limit of open files");
+        let most = limit.rlim_max;
+        assert!(
+            most >= wanted,
+            "at most {most} open files are allowed, and {wanted} needed: raise it (ulimit -Hn {wanted})"
+        );
+        limit.rlim_cur = limit.rlim_cur.max(wanted);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0, "the limit of open files stays");
+    }
+}
+
+/// What this thread has used of a processor so far.
+pub fn own_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure outlives the call, which writes it.
+    let outcome = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(outcome, 0, "no clock of this thread");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// A program on PATH or where Debian keeps those of the administrator.

@@ -1,9 +1,8 @@
 //! Requests over HTTP/1.1 on blocking sockets: at a fixed rate, or large ones one after the other.
 
+use crate::connection::Connection;
 use crate::subjects::Subject;
 use hdrhistogram::Histogram;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Microseconds from when a request was due until its answer was there.
@@ -77,7 +76,7 @@ pub fn lists(subject: &Subject, count: usize, time: Duration) -> Bulk {
         assert_eq!(connection.get(&path), 200);
         let mut id = 0u64;
         let mut seen = 0;
-        for byte in connection.body() {
+        for byte in connection.body().iter().copied() {
             match byte {
                 b'0'..=b'9' => id = id * 10 + u64::from(byte - b'0'),
                 _ if id > 0 => {
@@ -94,62 +93,8 @@ pub fn lists(subject: &Subject, count: usize, time: Duration) -> Bulk {
     Bulk { ids_per_second: ids as f64 / took, cpu: (subject.process.used() - before).as_secs_f64() / took }
 }
 
-/// One connection, kept, and its last answer.
-struct Connection {
-    stream: TcpStream,
-    host: String,
-    buffer: Vec<u8>,
-    body: std::ops::Range<usize>,
-}
-
-impl Connection {
-    fn open(subject: &Subject) -> Connection {
-        let stream = TcpStream::connect(subject.address).expect("a connection");
-        stream.set_nodelay(true).expect("TCP");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("TCP");
-        Connection { stream, host: subject.address.to_string(), buffer: Vec::with_capacity(1 << 17), body: 0..0 }
-    }
-
-    /// The status of an answer that says how long it is.
-    fn get(&mut self, path: &str) -> u16 {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host);
-        self.stream.write_all(request.as_bytes()).expect("it is sent");
-        self.buffer.clear();
-        let head = loop {
-            self.more();
-            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
-                break end + 4;
-            }
-        };
-        let text = std::str::from_utf8(&self.buffer[..head]).expect("text");
-        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        let length = text
-            .lines()
-            .find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("content-length")))
-            .map(|(_, length)| length)
-            .expect("a length");
-        self.body = head..head + length.parse::<usize>().expect("a number");
-        while self.buffer.len() < self.body.end {
-            self.more();
-        }
-        status
-    }
-
-    fn body(&self) -> impl Iterator<Item = u8> {
-        self.buffer[self.body.clone()].iter().copied()
-    }
-
-    fn more(&mut self) {
-        let had = self.buffer.len();
-        self.buffer.resize(had + (1 << 16), 0);
-        let got = self.stream.read(&mut self.buffer[had..]).expect("an answer");
-        assert!(got > 0, "the connection ended");
-        self.buffer.truncate(had + got);
-    }
-}
-
 /// Lets this thread sleep to the microsecond; the kernel's own slack is 50 of them.
-fn precise_timers() {
+pub fn precise_timers() {
     // SAFETY: a plain system call; no memory is involved.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
 }

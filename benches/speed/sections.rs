@@ -1,9 +1,12 @@
 //! What is measured, and against what.
 
+mod clients;
+mod offered;
+
 use crate::grpc::{self, Call, Calls};
 use crate::page::{Table, median, number, percent, times};
 use crate::rate::{self, Bulk, Paced};
-use crate::subjects::{self, Subject};
+use crate::subjects::{self, Place, Subject};
 use crate::support::{Ensemble, block_until, program};
 use crate::wrk::{self, Told};
 use crate::{Effort, Section, say};
@@ -18,7 +21,7 @@ const STREAM: Call = Call { path: "/meridian.v1.IdService/Stream", rises: true }
 const NEXT: Call = Call { path: "/meridian.v1.IdService/Next", rises: false };
 const FERROID: Call = Call { path: "/ferroid.IdGenerator/StreamIds", rises: false };
 
-pub const ALL: [Section; 7] = [
+pub const ALL: [Section; 9] = [
     Section {
         name: "single",
         about: "One id a request over HTTP/1.1, 64 connections, as fast as they are answered (`wrk -t1 -c64`). nginx says \
@@ -59,6 +62,8 @@ pub const ALL: [Section; 7] = [
                 ids as fast as they are answered.",
         run: holds,
     },
+    offered::SECTION,
+    clients::SECTION,
 ];
 
 /// A node, until it has given its slot back: the next one then begins where it ended, and not a window later.
@@ -67,7 +72,11 @@ struct Own {
 }
 
 fn own(ensemble: &Ensemble) -> Own {
-    Own { node: subjects::node(ensemble) }
+    own_of(&Place::on(ensemble))
+}
+
+fn own_of(place: &Place) -> Own {
+    Own { node: subjects::node(place) }
 }
 
 impl Drop for Own {

@@ -23,17 +23,41 @@ pub struct Subject {
     _folder: Option<TempDir>,
 }
 
+/// Where a node belongs: the region of a manifest, and an ensemble.
+pub struct Place {
+    hosts: String,
+    manifest: String,
+}
+
+impl Place {
+    /// By the manifest of the repository.
+    pub fn on(ensemble: &Ensemble) -> Place {
+        let manifest = std::fs::read_to_string(MANIFEST).expect("the manifest of the repository");
+        Place { hosts: ensemble.connect_string(), manifest }
+    }
+
+    /// By a manifest that differs from it here.
+    pub fn with(mut self, from: &str, to: &str) -> Place {
+        assert_eq!(self.manifest.matches(from).count(), 1, "{from:?} in {MANIFEST}");
+        self.manifest = self.manifest.replace(from, to);
+        self
+    }
+}
+
 /// A node on real ZooKeeper, with everything on: metrics, health, limits.
-pub fn node(ensemble: &Ensemble) -> Subject {
-    let hosts = ensemble.connect_string();
-    let place = ["--manifest", MANIFEST, "--region", REGION, "--zookeeper", &hosts];
+pub fn node(place: &Place) -> Subject {
+    let folder = TempDir::new().expect("a folder");
+    let manifest = folder.path().join("meridian.yaml");
+    std::fs::write(&manifest, &place.manifest).expect("a manifest");
+    let manifest = manifest.to_str().expect("text");
+    let place = ["--manifest", manifest, "--region", REGION, "--zookeeper", &place.hosts];
     let ports = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--init"];
     let mut process = Process::start(&meridian(&[&["serve", "--json"], &place[..], &ports].concat()));
     let line: Value = serde_json::from_str(&process.program.line()).expect("JSON");
     let http = line["http"].as_str().expect("an address").to_owned();
     let address = http.trim_start_matches("http://").parse().expect("an address");
     await_present(&http);
-    Subject { name: "meridian", address, process, _folder: None }
+    Subject { name: "meridian", address, process, _folder: Some(folder) }
 }
 
 /// Waits until a fresh id is of this moment: a slot of a new tree begins ahead of the clock, and has time to spare.
