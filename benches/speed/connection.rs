@@ -24,13 +24,17 @@ impl Connection {
         Connection { stream, host: address.to_string(), buffer: Vec::with_capacity(1 << 17), body: 0..0 }
     }
 
+    /// The status of an answer that says how long it is.
     pub fn get(&mut self, path: &str) -> u16 {
-        self.get_as(path, "*/*")
+        self.ask(&format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host))
     }
 
-    /// The status of an answer that says how long it is.
+    /// The same, in this representation.
     pub fn get_as(&mut self, path: &str, accept: &str) -> u16 {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\naccept: {accept}\r\n\r\n", self.host);
+        self.ask(&format!("GET {path} HTTP/1.1\r\nhost: {}\r\naccept: {accept}\r\n\r\n", self.host))
+    }
+
+    fn ask(&mut self, request: &str) -> u16 {
         self.stream.write_all(request.as_bytes()).expect("it is sent");
         self.buffer.clear();
         let head = loop {

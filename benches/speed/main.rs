@@ -11,6 +11,8 @@ mod bare;
 mod connection;
 mod epoll;
 mod grpc;
+mod http2;
+mod message;
 mod offer;
 mod page;
 mod picture;
@@ -21,6 +23,7 @@ mod subjects;
 mod unique;
 mod wrk;
 
+use bare::Version;
 use page::{Page, Table};
 use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
@@ -64,9 +67,11 @@ pub struct Section {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if arguments.iter().any(|argument| argument == bare::ARGUMENT) {
-        bare::serve();
-        return ExitCode::SUCCESS;
+    for (argument, version) in [(bare::ARGUMENT, Version::One), (bare::ARGUMENT_OF_HTTP2, Version::Two)] {
+        if arguments.iter().any(|given| given == argument) {
+            bare::serve(version);
+            return ExitCode::SUCCESS;
+        }
     }
     let smoke = arguments.iter().any(|argument| argument == "--smoke");
     let wanted: Vec<&str> = arguments.iter().map(String::as_str).filter(|argument| *argument != "--smoke").collect();

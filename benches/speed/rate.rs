@@ -3,6 +3,7 @@
 use crate::connection::Connection;
 use crate::subjects::Subject;
 use hdrhistogram::Histogram;
+use serde::Deserialize;
 use std::time::{Duration, Instant};
 
 /// Microseconds from when a request was due until its answer was there.
@@ -67,16 +68,10 @@ pub struct Bulk {
 
 /// Lists of ids as JSON on one connection, each id read and compared with the one before.
 pub fn lists(subject: &Subject, count: usize, time: Duration) -> Bulk {
-    let mut connection = Connection::open(subject);
-    let path = format!("/api/v1/ids?count={count}");
-    let (mut ids, mut last) = (0u64, 0u64);
-    let before = subject.process.used();
-    let started = Instant::now();
-    while started.elapsed() < time {
-        assert_eq!(connection.get(&path), 200);
-        let mut id = 0u64;
-        let mut seen = 0;
-        for byte in connection.body().iter().copied() {
+    let mut last = 0u64;
+    bulk(subject, &format!("/api/v1/ids?count={count}"), "application/json", time, |body| {
+        let (mut id, mut seen) = (0u64, 0);
+        for byte in body {
             match byte {
                 b'0'..=b'9' => id = id * 10 + u64::from(byte - b'0'),
                 _ if id > 0 => {
@@ -87,7 +82,62 @@ pub fn lists(subject: &Subject, count: usize, time: Duration) -> Bulk {
             }
         }
         assert_eq!(seen, count);
-        ids += seen as u64;
+        seen as u64
+    })
+}
+
+/// The same, eight bytes an id.
+pub fn bytes(subject: &Subject, count: u64, time: Duration) -> Bulk {
+    let mut last = 0u64;
+    bulk(subject, &format!("/api/v1/ids?count={count}"), "application/octet-stream", time, |body| {
+        let ids = body.chunks_exact(8).map(|eight| u64::from_be_bytes(eight.try_into().expect("eight bytes")));
+        for id in ids {
+            assert!(id > last, "{id} after {last}: one worker's ids rise");
+            last = id;
+        }
+        assert_eq!(body.len() as u64, count * 8);
+        count
+    })
+}
+
+/// Ranges as JSON, each above the one before.
+pub fn ranges(subject: &Subject, count: u64, time: Duration) -> Bulk {
+    let mut next = 0;
+    bulk(subject, &format!("/api/v1/ranges?count={count}"), "application/json", time, |body| {
+        let answer: Ranges = serde_json::from_slice(body).expect("ranges");
+        let mut given = 0;
+        for range in answer.ranges {
+            let first: u64 = range.first.parse().expect("an id");
+            assert!(first >= next, "{first} after {next}: one worker's ids rise");
+            next = first + range.count;
+            given += range.count;
+        }
+        assert_eq!(given, count);
+        given
+    })
+}
+
+#[derive(Deserialize)]
+struct Ranges<'a> {
+    #[serde(borrow)]
+    ranges: Vec<Range<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Range<'a> {
+    first: &'a str,
+    count: u64,
+}
+
+/// One request after the other on one connection; how many ids a body has is what reading it says.
+fn bulk(subject: &Subject, path: &str, accept: &str, time: Duration, mut read: impl FnMut(&[u8]) -> u64) -> Bulk {
+    let mut connection = Connection::open(subject);
+    let mut ids = 0;
+    let before = subject.process.used();
+    let started = Instant::now();
+    while started.elapsed() < time {
+        assert_eq!(connection.get_as(path, accept), 200);
+        ids += read(connection.body());
     }
     let took = started.elapsed().as_secs_f64();
     Bulk { ids_per_second: ids as f64 / took, cpu: (subject.process.used() - before).as_secs_f64() / took }

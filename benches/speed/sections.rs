@@ -1,9 +1,12 @@
 //! What is measured, and against what.
 
+mod batches;
 mod clients;
+mod http2;
 mod offered;
 
-use crate::grpc::{self, Call, Calls};
+use crate::grpc::{self, Call};
+use crate::http2::Calls;
 use crate::page::{Table, median, number, percent, times};
 use crate::rate::{self, Bulk, Paced};
 use crate::subjects::{self, Place, Subject};
@@ -19,9 +22,10 @@ const ID: &str = "/api/v1/id";
 
 const STREAM: Call = Call { path: "/meridian.v1.IdService/Stream", rises: true };
 const NEXT: Call = Call { path: "/meridian.v1.IdService/Next", rises: false };
+const RANGES: Call = Call { path: "/meridian.v1.IdService/Ranges", rises: true };
 const FERROID: Call = Call { path: "/ferroid.IdGenerator/StreamIds", rises: false };
 
-pub const ALL: [Section; 9] = [
+pub const ALL: [Section; 11] = [
     Section {
         name: "single",
         about: "One id a request over HTTP/1.1, 64 connections, as fast as they are answered (`wrk -t1 -c64`). nginx says \
@@ -62,6 +66,8 @@ pub const ALL: [Section; 9] = [
                 ids as fast as they are answered.",
         run: holds,
     },
+    http2::SECTION,
+    batches::SECTION,
     offered::SECTION,
     clients::SECTION,
 ];
@@ -156,7 +162,7 @@ fn lists(effort: Effort, ensemble: &Ensemble) -> Table {
 fn streams(effort: Effort, ensemble: &Ensemble) -> Table {
     let (own, ferroid) = (own(ensemble), subjects::ferroid());
     of_the_format(&rounds(effort, &[&own.node, &ferroid], |subject| {
-        grpc::streams(subject, call(subject, STREAM), 1_000_000, effort.time)
+        grpc::ids(subject, call(subject, STREAM), 1_000_000, effort.time)
     }))
 }
 
@@ -215,7 +221,7 @@ fn holds(effort: Effort, ensemble: &Ensemble) -> Table {
     let before = node.process.used();
     let started = std::time::Instant::now();
     rate::lists(node, 4_096, effort.time);
-    grpc::streams(node, STREAM, 1_000_000, effort.time);
+    grpc::ids(node, STREAM, 1_000_000, effort.time);
     wrk::run(node, ID, 64, 1, effort.time);
     wrk::run(node, ID, effort.connections.min(1_000), 1, effort.time);
     let used = (node.process.used() - before).as_secs_f64() / started.elapsed().as_secs_f64();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/regions/meridian.yaml");
-const REGION: &str = "us-east";
+pub const REGION: &str = "us-east";
 
 /// A server under measurement.
 pub struct Subject {
@@ -34,6 +34,12 @@ impl Place {
     pub fn on(ensemble: &Ensemble) -> Place {
         let manifest = std::fs::read_to_string(MANIFEST).expect("the manifest of the repository");
         Place { hosts: ensemble.connect_string(), manifest }
+    }
+
+    /// In another tree of the same ensemble.
+    pub fn under(mut self, chroot: &str) -> Place {
+        self.hosts.push_str(chroot);
+        self
     }
 
     /// By a manifest that differs from it here.
@@ -72,9 +78,18 @@ fn await_present(http: &str) {
 
 /// hyper with nothing around it: what HTTP itself costs in this language. This very program, started again.
 pub fn bare_hyper() -> Subject {
+    bare(crate::bare::ARGUMENT)
+}
+
+/// The same over HTTP/2.
+pub fn bare_hyper_of_http2() -> Subject {
+    bare(crate::bare::ARGUMENT_OF_HTTP2)
+}
+
+fn bare(argument: &str) -> Subject {
     let own = std::env::current_exe().expect("a path");
     let mut command = Command::new(own);
-    command.arg(crate::bare::ARGUMENT);
+    command.arg(argument);
     let mut process = Process::start(&command);
     let address = process.program.line().trim().parse().expect("an address");
     Subject { name: "bare hyper", address, process, _folder: None }
