@@ -2,6 +2,7 @@
 
 use crate::support::program::Program;
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,13 +15,29 @@ pub fn stay_off_the_servers() {
     if processors < 2 {
         return;
     }
+    assert!(stay_on((0..processors).filter(|processor| *processor != SERVERS)), "no processor of one's own");
+}
+
+/// Makes a command keep itself on the servers' processor, before it becomes its program.
+pub fn stay_on_the_servers(command: &mut Command) {
+    // SAFETY: between fork and exec it makes one system call, and touches nothing but the stack.
+    unsafe {
+        command.pre_exec(|| match stay_on(SERVERS..=SERVERS) {
+            true => Ok(()),
+            false => Err(std::io::Error::last_os_error()),
+        });
+    }
+}
+
+/// Keeps the calling thread, and all it starts, on these processors.
+fn stay_on(processors: impl Iterator<Item = usize>) -> bool {
     // SAFETY: the set is initialised, and outlives the call; 0 is the calling thread, whose children inherit it.
     unsafe {
         let mut set = std::mem::zeroed::<libc::cpu_set_t>();
-        for processor in (0..processors).filter(|processor| *processor != SERVERS) {
+        for processor in processors {
             libc::CPU_SET(processor, &mut set);
         }
-        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &raw const set), 0, "no processor of one's own");
+        libc::sched_setaffinity(0, size_of_val(&set), &raw const set) == 0
     }
 }
 
@@ -100,4 +117,16 @@ pub fn own_time() -> Duration {
 pub fn installed(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).chain([OsStr::new("/usr/sbin").into()]).any(|folder| folder.join(name).is_file())
+}
+
+/// What the processes that this one started, and that have ended, had used of a processor in all.
+pub fn ended_children_time() -> Duration {
+    // SAFETY: the structure is plain numbers, outlives the call, and the call writes it.
+    let used = unsafe {
+        let mut used = std::mem::zeroed::<libc::rusage>();
+        assert_eq!(libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut used), 0, "no count of children");
+        used
+    };
+    let time = |part: libc::timeval| Duration::new(part.tv_sec as u64, part.tv_usec as u32 * 1_000);
+    time(used.ru_utime) + time(used.ru_stime)
 }
