@@ -4,7 +4,7 @@
 use crate::connection::Head;
 use crate::epoll::Epoll;
 use crate::process::own_time;
-use crate::rate::{Latency, latency, precise_timers};
+use crate::rate::{Latency, latency, only_id, precise_timers};
 use crate::subjects::Subject;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -112,7 +112,7 @@ impl Line {
     fn answer(&self) -> Option<(u16, u64)> {
         let head = Head::of(&self.buffer)?;
         let body = self.buffer.get(head.bytes..head.bytes + head.length)?;
-        Some((head.status, if head.status == 200 { id(body) } else { 0 }))
+        Some((head.status, if head.status == 200 { only_id(body) } else { 0 }))
     }
 }
 
@@ -184,10 +184,4 @@ impl Client {
             self.free.push_back(number);
         }
     }
-}
-
-/// Of `{"id":"…"}`.
-fn id(body: &[u8]) -> u64 {
-    let digits = body.iter().filter(|byte| byte.is_ascii_digit());
-    digits.fold(0, |id, digit| id * 10 + u64::from(digit - b'0'))
 }

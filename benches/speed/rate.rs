@@ -20,6 +20,7 @@ pub struct Paced {
     /// Share of a processor the server used.
     pub cpu: f64,
     pub per_second: f64,
+    pub ids: Vec<u64>,
 }
 
 /// Asks at a fixed rate over these many connections, each with a thread of its own. A request is due at its time whatever
@@ -34,29 +35,33 @@ pub fn fixed(subject: &Subject, rate: u64, connections: u64, time: Duration) -> 
             let first = started + every * n as u32 / connections as u32;
             std::thread::spawn(move || {
                 precise_timers();
-                let (mut latency, mut errors) = (latency(), 0);
+                let (mut latency, mut errors, mut ids) = (latency(), 0, Vec::new());
                 let mut due = first;
                 while due < started + time {
                     std::thread::sleep(due.saturating_duration_since(Instant::now()));
                     match connection.get("/api/v1/id") {
-                        200 => latency.saturating_record(due.elapsed().as_micros() as u64),
+                        200 => {
+                            latency.saturating_record(due.elapsed().as_micros() as u64);
+                            ids.push(only_id(connection.body()));
+                        }
                         _ => errors += 1,
                     }
                     due += every;
                 }
-                (latency, errors)
+                (latency, errors, ids)
             })
         })
         .collect();
-    let (mut all, mut errors) = (latency(), 0);
+    let (mut all, mut errors, mut ids) = (latency(), 0, Vec::new());
     for thread in threads {
-        let (latency, failed) = thread.join().expect("no caller panics");
+        let (latency, failed, given) = thread.join().expect("no caller panics");
         all.add(latency).expect("the same bounds");
         errors += failed;
+        ids.extend(given);
     }
     let took = started.elapsed().as_secs_f64();
     let cpu = (subject.process.used() - before).as_secs_f64() / took;
-    Paced { errors, cpu, per_second: all.len() as f64 / took, latency: all }
+    Paced { errors, cpu, per_second: all.len() as f64 / took, latency: all, ids }
 }
 
 /// What those found who want many ids, one request after the other.
@@ -141,6 +146,12 @@ fn bulk(subject: &Subject, path: &str, accept: &str, time: Duration, mut read: i
     }
     let took = started.elapsed().as_secs_f64();
     Bulk { ids_per_second: ids as f64 / took, cpu: (subject.process.used() - before).as_secs_f64() / took }
+}
+
+/// Of `{"id":"…"}`.
+pub fn only_id(body: &[u8]) -> u64 {
+    let digits = body.iter().filter(|byte| byte.is_ascii_digit());
+    digits.fold(0, |id, digit| id * 10 + u64::from(digit - b'0'))
 }
 
 /// Lets this thread sleep to the microsecond; the kernel's own slack is 50 of them.

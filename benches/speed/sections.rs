@@ -6,6 +6,7 @@ mod http2;
 mod offered;
 mod slots;
 mod starts;
+mod trouble;
 
 use crate::grpc::{self, Call};
 use crate::http2::Calls;
@@ -27,7 +28,7 @@ const NEXT: Call = Call { path: "/meridian.v1.IdService/Next", rises: false };
 const RANGES: Call = Call { path: "/meridian.v1.IdService/Ranges", rises: true };
 const FERROID: Call = Call { path: "/ferroid.IdGenerator/StreamIds", rises: false };
 
-pub const ALL: [Section; 13] = [
+pub const ALL: [Section; 14] = [
     Section {
         name: "single",
         about: "One id a request over HTTP/1.1, 64 connections, as fast as they are answered (`wrk -t1 -c64`). nginx says \
@@ -74,6 +75,7 @@ pub const ALL: [Section; 13] = [
     clients::SECTION,
     slots::SECTION,
     starts::SECTION,
+    trouble::SECTION,
 ];
 
 /// A node, until it has given its slot back: the next one then begins where it ended, and not a window later.

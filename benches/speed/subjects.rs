@@ -2,7 +2,7 @@
 
 use crate::process::{Process, installed};
 use crate::support::program::meridian;
-use crate::support::web::get;
+use crate::support::web::{await_ok, get};
 use crate::support::{DEADLINE, Ensemble, block_for};
 use meridian::clock;
 use serde_json::Value;
@@ -27,13 +27,20 @@ pub struct Subject {
 pub struct Place {
     hosts: String,
     manifest: String,
+    present: bool,
 }
 
 impl Place {
     /// By the manifest of the repository.
     pub fn on(ensemble: &Ensemble) -> Place {
         let manifest = std::fs::read_to_string(MANIFEST).expect("the manifest of the repository");
-        Place { hosts: ensemble.connect_string(), manifest }
+        Place { hosts: ensemble.connect_string(), manifest, present: true }
+    }
+
+    /// Whether it is waited for until ids are of this moment; where no time counts they need not be.
+    pub fn present(mut self, wanted: bool) -> Place {
+        self.present = wanted;
+        self
     }
 
     /// In another tree of the same ensemble.
@@ -56,13 +63,17 @@ pub fn node(place: &Place) -> Subject {
     let manifest = folder.path().join("meridian.yaml");
     std::fs::write(&manifest, &place.manifest).expect("a manifest");
     let manifest = manifest.to_str().expect("text");
-    let place = ["--manifest", manifest, "--region", REGION, "--zookeeper", &place.hosts];
+    let where_to = ["--manifest", manifest, "--region", REGION, "--zookeeper", &place.hosts];
     let ports = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--init"];
-    let mut process = Process::start(&meridian(&[&["serve", "--json"], &place[..], &ports].concat()));
+    let mut process = Process::start(&meridian(&[&["serve", "--json"], &where_to[..], &ports].concat()));
     let line: Value = serde_json::from_str(&process.program.line()).expect("JSON");
     let http = line["http"].as_str().expect("an address").to_owned();
     let address = http.trim_start_matches("http://").parse().expect("an address");
-    await_present(&http);
+    if place.present {
+        await_present(&http);
+    } else {
+        await_ok(&http, "/api/v1/id");
+    }
     Subject { name: "meridian", address, process, _folder: Some(folder) }
 }
 

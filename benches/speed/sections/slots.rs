@@ -47,6 +47,7 @@ fn slots(effort: Effort, ensemble: &Ensemble) -> Table {
     // A tree of its own, so that its quota is in nobody's way.
     let place = Place::on(ensemble)
         .under("/sixteen")
+        .present(effort.whole)
         .with("quota: 12, static: 8, surge: 24 }", "quota: 16, static: 0, surge: 16 }\n    workers_per_node: 16");
     let own = own_of(&place);
     await_all(&own.node, effort.whole);

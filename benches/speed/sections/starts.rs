@@ -6,11 +6,11 @@ use crate::process::stay_on_the_servers;
 use crate::rate::precise_timers;
 use crate::subjects::{MANIFEST, REGION};
 use crate::support::program::{Program, meridian};
-use crate::support::{DEADLINE, Ensemble};
+use crate::support::{DEADLINE, Ensemble, spawn_for_life};
 use crate::{Effort, Section, say};
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ pub const SECTION: Section = Section {
             every 0.1 ms on one kept connection. The node keeps itself on the servers' processor between fork and exec, so \
             that no other program's exec is in it, as it would be with taskset; the ZooKeeper and whoever asks run on the \
             others. It starts alone: there is nobody to compare it with, but for `true`, which shows what a process costs that \
-            does nothing, from before the fork until it was seen to have ended (looked for every 10 ms at most).",
+            does nothing, from before the fork until it has ended.",
     run: starts,
 };
 
@@ -94,8 +94,8 @@ fn node(place: &[&str], sign: Sign) -> Duration {
 fn nothing() -> Duration {
     let mut command = Command::new("true");
     stay_on_the_servers(&mut command);
-    command.stdin(Stdio::null());
     let started = Instant::now();
-    assert_eq!(Program::start(command).wait().code(), Some(0));
+    let mut child = spawn_for_life(command).expect("true starts");
+    assert!(child.wait().expect("a child of one's own").success());
     started.elapsed()
 }
