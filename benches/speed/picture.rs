@@ -1,6 +1,7 @@
 //! Two curves over one ladder: what is answered, and what nearly all of the answers took.
 
 use crate::page::number;
+use plotters::coord::combinators::WithKeyPoints;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use std::ops::Range;
@@ -28,13 +29,13 @@ pub fn draw(title: &str, along: &str, steps: &[Step]) -> String {
         area.fill(&WHITE).expect(MEMORY);
         let area = area.titled(title, ("sans-serif", 20)).expect(MEMORY);
         let [above, below] = &area.split_evenly((2, 1))[..] else { unreachable!("it was split into two") };
-        let at = || around(steps.iter().map(|step| step.at)).log_scale();
-        let most = steps.iter().map(|step| step.answered_per_second).fold(0.0, f64::max);
-        let answered = steps.iter().map(|step| (step.at, step.answered_per_second));
-        curve(above, at(), 0.0..most * 1.1, (along, "ids/s answered"), &BLUE, answered);
-        let p99 = || steps.iter().map(|step| step.p99_ms.max(0.001));
-        let times = around(p99()).log_scale();
-        curve(below, at(), times, (along, "p99 in ms"), &RED, steps.iter().map(|step| step.at).zip(p99()));
+        let at: Vec<f64> = steps.iter().map(|step| step.at).collect();
+        let answered: Vec<f64> = steps.iter().map(|step| step.answered_per_second).collect();
+        let p99: Vec<f64> = steps.iter().map(|step| step.p99_ms.max(0.001)).collect();
+        let all = || logarithmic(at[0] / 1.2..at[at.len() - 1] * 1.2);
+        let most = answered.iter().copied().fold(0.0, f64::max);
+        curve(above, all(), 0.0..most * 1.1, (along, "ids/s answered"), &BLUE, zip(&at, &answered));
+        curve(below, all(), logarithmic(decades(&p99)), (along, "p99 in ms"), &RED, zip(&at, &p99));
         area.present().expect(MEMORY);
     }
     svg
@@ -65,7 +66,7 @@ fn curve<X, Y>(
         .y_desc(name_up)
         .axis_desc_style(FONT)
         .label_style(FONT)
-        .light_line_style(WHITE)
+        .max_light_lines(0)
         .bold_line_style(BLACK.mix(0.15))
         .x_label_formatter(&|value| short(*value))
         .y_label_formatter(&|value| short(*value))
@@ -75,15 +76,25 @@ fn curve<X, Y>(
     chart.draw_series(points.map(|point| Circle::new(point, 3, colour.filled()))).expect(MEMORY);
 }
 
-/// All of it, and a little room.
-fn around(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
-    values.clone().fold(f64::MAX, f64::min) / 1.2..values.fold(f64::MIN_POSITIVE, f64::max) * 1.2
+fn zip<'a>(along: &'a [f64], up: &'a [f64]) -> impl Iterator<Item = (f64, f64)> + Clone {
+    along.iter().copied().zip(up.iter().copied())
+}
+
+/// An axis with lines at 1, 2, 5, 10, …
+fn logarithmic(range: Range<f64>) -> WithKeyPoints<LogCoord<f64>> {
+    let decades = range.start.log10().floor() as i32..=range.end.log10().ceil() as i32;
+    let lines = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|first| first * 10f64.powi(decade)));
+    let lines = lines.filter(|line| range.contains(line)).collect();
+    range.log_scale().with_key_points(lines)
+}
+
+/// The whole decades that these lie in.
+fn decades(values: &[f64]) -> Range<f64> {
+    let least = values.iter().copied().fold(f64::MAX, f64::min);
+    let most = values.iter().copied().fold(least, f64::max);
+    10f64.powf(least.log10().floor())..10f64.powf(most.log10().floor() + 1.0)
 }
 
 fn short(value: f64) -> String {
-    if value != 0.0 && value < 1.0 {
-        format!("{value}")
-    } else {
-        number(value.round()).trim_end_matches(".0").to_owned()
-    }
+    if value < 100.0 { format!("{}", (value * 1_000.0).round() / 1_000.0) } else { number(value) }
 }
