@@ -14,10 +14,10 @@ use std::time::Duration;
 pub const SECTION: Section = Section {
     name: "clients",
     about: "One id a request over HTTP/1.1 by so many connections, each asking again as soon as it is answered (`wrk -t1`, \
-            which waits 2 s for an answer before it counts it as an error). `limits.connections` of the node's manifest is \
-            20,000. The last row is a node with the manifest's own limit, 10,000, and more connections than that: 64 beyond \
-            it are told `503 shed`, and the others wait in the kernel's backlog until one ends, which wrk counts as errors; \
-            latency and rate are of all that was answered. Resident memory is the most that was seen meanwhile.",
+            which counts an answer after 2 s as an error, and none at all for nothing). `limits.connections` of the node's \
+            manifest is 20,000. The last row is a node with the manifest's own limit, 10,000, and more connections than that: \
+            of those beyond it 64 at a time are told `503 shed`, and the others wait in the kernel's backlog, unanswered, until \
+            one ends; latency and rate are of all that was answered. Resident memory is the most that was seen meanwhile.",
     run: clients,
 };
 
