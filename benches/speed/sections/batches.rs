@@ -13,7 +13,8 @@ pub const SECTION: Section = Section {
     name: "batches",
     about: "So many ids a request, on one connection, one request after the other, in each form they come in; the receiver \
             reads every id, or range, and finds it above the one before. For ranges the ids in them are counted. The reference \
-            is the format: 4,096,000 ids a second for one worker.",
+            is the format: 4,096,000 ids a second for one worker. A number is of one second, in which up to ten milliseconds \
+            that passed unused before it are made up for, so it may come out a little above.",
     run: batches,
 };
 

@@ -14,9 +14,9 @@ pub const SECTION: Section = Section {
             due at its time, is sent by the first connection that is free, and its latency counts from when it was due; what \
             could not be sent by the end counts with as long as it had waited by then, so that past the limit latency is how \
             far the node had fallen behind. The ladder ends when less than 90 % was answered twice. No id came twice over all \
-            of it. The client is one thread on a processor of its own, and says how much of it it used: a rate at which that \
-            is near 100 % is the client's limit. The last row is what `wrk -t1 -c256` gets by asking again as soon as it is \
-            answered.",
+            of it. The client is one thread on a processor of its own: a rate at which that is near 100 % is the client's limit, \
+            one at which the node's is near 100 % the node's, and if neither is, somebody else had the machine. The last row is \
+            what `wrk -t1 -c256` gets by asking again as soon as it is answered.",
     run: offered,
 };
 
