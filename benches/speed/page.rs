@@ -127,8 +127,9 @@ impl Page {
         let mut text = "# Speed\n\n\
              A node beside others that do the least that could be done. Written by `cargo bench --bench speed` (`make \
              speed`): release binaries over loopback, the node on a real ZooKeeper with metrics, health and limits on. \
-             Whoever serves runs on the first processor, and whoever asks on the others. Unless a section says otherwise a number is a median of three \
-             rounds, in which the subjects follow each other, so that ratios stand although the machine is shared.\n"
+             Whoever serves runs on the first processor, and whoever asks on the others. Unless a section says otherwise a \
+             number is a median of three rounds, in which the subjects follow each other, so that ratios stand although \
+             the machine is shared.\n"
             .to_owned();
         for (name, section) in order.iter().filter_map(|name| Some((name, self.sections.get(*name)?))) {
             write!(text, "\n## {name}\n\n{section}\n").expect("a string takes any text");

@@ -24,7 +24,7 @@ const FORMAT: f64 = 4_096_000.0;
 const ID: &str = "/api/v1/id";
 
 const STREAM: Call = Call { path: "/meridian.v1.IdService/Stream", rises: true };
-const NEXT: Call = Call { path: "/meridian.v1.IdService/Next", rises: false };
+const NEXT: Call = Call { path: "/meridian.v1.IdService/Next", rises: true };
 const RANGES: Call = Call { path: "/meridian.v1.IdService/Ranges", rises: true };
 const FERROID: Call = Call { path: "/ferroid.IdGenerator/StreamIds", rises: false };
 
