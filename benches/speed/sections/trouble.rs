@@ -15,10 +15,12 @@ use std::time::Duration;
 pub const SECTION: Section = Section {
     name: "trouble",
     about: "The same as `rate`, 10,000 requests a second over 16 connections for half a minute, while ZooKeeper, three servers \
-            for this section alone, is in trouble: nothing; its leader killed midway; all servers killed midway, and started \
-            again 5 s later, while the ceiling of the lease is at least 18 s ahead when they go. Each is due at its time, and \
-            its latency counts from then. The servers run where the client runs and begin anew there, so they have the lowest \
-            priority. No id came twice over all of it; errors are answers that were no id.",
+            for this section alone, is in trouble: nothing; its leader killed midway; all servers standing still for 5 s midway, \
+            with their connections open, and going on; all servers killed midway, so that there are none for the last 15 s, \
+            while the ceiling of the lease is at least 18 s ahead when they go. Each request is due at its time, and its latency \
+            counts from then. Servers are started again between runs, and not within one: three of them starting take the \
+            client's processor from it for longer than anything the node does. No id came twice over all of it; errors are \
+            answers that were no id.",
     run: trouble,
 };
 
@@ -26,13 +28,18 @@ pub const SECTION: Section = Section {
 enum Trouble {
     None,
     Leader,
+    Still,
     All,
 }
 
-const TROUBLES: [(Trouble, &str); 3] =
-    [(Trouble::None, "quiet"), (Trouble::Leader, "the leader killed"), (Trouble::All, "all servers down for 5 s")];
+const TROUBLES: [(Trouble, &str); 4] = [
+    (Trouble::None, "quiet"),
+    (Trouble::Leader, "the leader killed"),
+    (Trouble::Still, "all servers stand still for 5 s"),
+    (Trouble::All, "all servers killed, none for 15 s"),
+];
 
-const DOWN: Duration = Duration::from_secs(5);
+const STILL: Duration = Duration::from_secs(5);
 
 /// The least that is left of a window of 30 s, renewed after 0.4 of it.
 const CEILING_MS: u64 = 18_000;
@@ -83,20 +90,22 @@ fn under(ensemble: &mut Ensemble, trouble: Trouble, node: &Subject, time: Durati
             match trouble {
                 Trouble::None => {}
                 Trouble::Leader => ensemble.kill(leader),
-                Trouble::All => {
-                    ensemble.stop_all();
-                    std::thread::sleep(DOWN.min(time / 4));
-                    ensemble.start_all();
-                    yield_all(ensemble);
+                Trouble::Still => {
+                    (0..ensemble.len()).for_each(|server| ensemble.pause(server));
+                    std::thread::sleep(STILL.min(time / 4));
+                    (0..ensemble.len()).for_each(|server| ensemble.resume(server));
                 }
+                Trouble::All => ensemble.stop_all(),
             }
         });
         fixed(node, 10_000, 16, time)
     });
-    if matches!(trouble, Trouble::Leader) {
-        ensemble.restart(leader);
-        yield_all(ensemble);
+    match trouble {
+        Trouble::None | Trouble::Still => {}
+        Trouble::Leader => ensemble.restart(leader),
+        Trouble::All => ensemble.start_all(),
     }
+    yield_all(ensemble);
     paced
 }
 
