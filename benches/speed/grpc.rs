@@ -1,18 +1,17 @@
-//! gRPC over one connection, spoken by hand: a client library would cost more than what is measured. Requests of Meridian
-//! and of ferroid-tonic-server look the same on the wire (field 1: how many), and so do their answers (field 1: eight
-//! little-endian bytes an id).
+//! gRPC over one connection. Requests of Meridian and of ferroid-tonic-server look the same on the wire (field 1: how
+//! many), and so do their answers (field 1: eight little-endian bytes an id).
 
-use crate::rate::{Bulk, Latency, latency};
+use crate::http2::{Calls, connect, on_one_thread, singles as asked_one_by_one};
+use crate::message::{Reader, message};
+use crate::rate::Bulk;
 use crate::subjects::Subject;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
 use hyper::{HeaderMap, Method, Request};
-use std::cell::RefCell;
-use std::rc::Rc;
+use meridian::grpc::proto::{Range, RangesResponse};
+use meridian::id::SNOWFLAKE64;
+use prost::Message;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
-use tokio::runtime::Builder;
-use tokio::task::LocalSet;
 
 /// A call: `/package.Service/Method`, and whether ids of one answer rise as one worker's do.
 #[derive(Clone, Copy, Debug)]
@@ -21,105 +20,125 @@ pub struct Call {
     pub rises: bool,
 }
 
-/// One stream of so many ids after the other, every id read and compared with the one before.
-pub fn streams(subject: &Subject, call: Call, ids: u64, time: Duration) -> Bulk {
-    on_one_thread(async {
-        let send = connect(subject).await;
-        let before = subject.process.used();
-        let started = Instant::now();
-        let (mut all, mut last) = (0, 0);
-        while started.elapsed() < time {
-            let mut reader = Reader::default();
-            let mut answer = begin(&send, subject, call, ids).await;
-            while let Some(data) = answer.data().await {
-                let data = data.expect("data");
-                answer.flow_control().release_capacity(data.len()).expect("a window");
-                reader.take(data, |id| {
-                    assert!(!call.rises || id > last, "{id} after {last}: one worker's ids rise");
-                    last = id;
-                });
-            }
-            ended_well(answer.trailers().await.expect("trailers"));
-            assert_eq!(reader.ids, ids);
-            all += ids;
-        }
-        let took = started.elapsed().as_secs_f64();
-        Bulk { ids_per_second: all as f64 / took, cpu: (subject.process.used() - before).as_secs_f64() / took }
+/// One call of so many ids after the other, every id read and compared with the one before.
+pub fn ids(subject: &Subject, call: Call, ids: u64, time: Duration) -> Bulk {
+    let authority = subject.address.to_string();
+    bulk(subject, time, async |send, until| {
+        let mut last = 0;
+        read_until(until, &send, &authority, call, ids, |id| {
+            assert!(!call.rises || id > last, "{id} after {last}: one worker's ids rise");
+            last = id;
+        })
+        .await
     })
 }
 
-pub struct Calls {
-    pub latency: Latency,
-    pub per_second: f64,
-    /// Processor time of the server a call, in microseconds.
-    pub cpu_us: f64,
+/// So many streams at once, from several workers; every id is compared with the one before of its worker on its stream.
+pub fn of_several_workers(subject: &Subject, call: Call, ids: u64, streams: usize, time: Duration) -> Bulk {
+    let workers = usize::from(SNOWFLAKE64.datacenters()) * usize::from(SNOWFLAKE64.workers());
+    bulk(subject, time, async |send, until| {
+        let tasks: Vec<_> = (0..streams)
+            .map(|_| {
+                let (send, authority) = (send.clone(), subject.address.to_string());
+                let mut last = vec![0; workers];
+                tokio::task::spawn_local(async move {
+                    read_until(until, &send, &authority, call, ids, |id| {
+                        let last = &mut last[(id >> SNOWFLAKE64.sequence_bits) as usize % workers];
+                        assert!(id > *last, "{id} after {last}: one worker's ids rise");
+                        *last = id;
+                    })
+                    .await
+                })
+            })
+            .collect();
+        let mut all = 0;
+        for task in tasks {
+            all += task.await.expect("no reader panics");
+        }
+        all
+    })
+}
+
+/// One call for ranges of so many ids after the other, every range above the one before.
+pub fn ranges(subject: &Subject, call: Call, ids: u64, time: Duration) -> Bulk {
+    let authority = subject.address.to_string();
+    bulk(subject, time, async |send, until| {
+        let (mut all, mut next) = (0, 0);
+        while Instant::now() < until {
+            let mut answer = begin(&send, &authority, call, ids).await;
+            let mut message = BytesMut::new();
+            while let Some(data) = answer.data().await {
+                let data = data.expect("data");
+                answer.flow_control().release_capacity(data.len()).expect("a window");
+                message.extend_from_slice(&data);
+            }
+            ended_well(answer.trailers().await.expect("trailers"));
+            let answer = RangesResponse::decode(&message[5..]).expect("a message of ranges");
+            let mut given = 0;
+            for Range { first, count } in answer.ranges {
+                assert!(first >= next, "{first} after {next}: one worker's ids rise");
+                next = first + u64::from(count);
+                given += u64::from(count);
+            }
+            assert_eq!(given, ids);
+            all += given;
+        }
+        all
+    })
 }
 
 /// So many callers, each asking for one id after the other.
 pub fn singles(subject: &Subject, call: Call, callers: usize, time: Duration) -> Calls {
-    on_one_thread(async {
-        let send = connect(subject).await;
-        let (all, ids) = (Rc::new(RefCell::new(latency())), Rc::new(RefCell::new(Vec::new())));
-        let before = subject.process.used();
-        let started = Instant::now();
-        let tasks: Vec<_> = (0..callers)
-            .map(|_| {
-                let (send, all, ids) = (send.clone(), all.clone(), ids.clone());
-                let address = subject.address.to_string();
-                tokio::task::spawn_local(async move {
-                    while started.elapsed() < time {
-                        let asked = Instant::now();
-                        let mut reader = Reader::default();
-                        let mut answer = begin_at(&send, &address, call, 1).await;
-                        while let Some(data) = answer.data().await {
-                            let data = data.expect("data");
-                            answer.flow_control().release_capacity(data.len()).expect("a window");
-                            reader.take(data, |id| ids.borrow_mut().push(id));
-                        }
-                        ended_well(answer.trailers().await.expect("trailers"));
-                        assert_eq!(reader.ids, 1);
-                        all.borrow_mut().saturating_record(asked.elapsed().as_micros() as u64);
-                    }
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await.expect("no caller panics");
-        }
-        let took = started.elapsed().as_secs_f64();
-        let used = subject.process.used() - before;
-        let mut ids = ids.take();
-        let count = ids.len();
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), count, "an id was given twice");
-        let latency = all.replace(latency());
-        Calls { latency, per_second: count as f64 / took, cpu_us: used.as_secs_f64() * 1e6 / count as f64 }
+    asked_one_by_one(subject, callers, time, async move |send, authority| {
+        let mut only = None;
+        assert_eq!(read(send, authority, call, 1, |id| only = Some(id)).await, 1);
+        only
     })
 }
 
-fn on_one_thread<T>(work: impl Future<Output = T>) -> T {
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    LocalSet::new().block_on(&runtime, work)
+/// What work on one connection got in this time: it is given the time's end, and says how many ids it got.
+fn bulk(subject: &Subject, time: Duration, work: impl AsyncFnOnce(SendRequest<Bytes>, Instant) -> u64) -> Bulk {
+    on_one_thread(async {
+        let send = connect(subject).await;
+        let before = subject.process.used();
+        let started = Instant::now();
+        let ids = work(send, started + time).await;
+        let took = started.elapsed().as_secs_f64();
+        Bulk { ids_per_second: ids as f64 / took, cpu: (subject.process.used() - before).as_secs_f64() / took }
+    })
 }
 
-async fn connect(subject: &Subject) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(subject.address).await.expect("a connection");
-    stream.set_nodelay(true).expect("TCP");
-    let mut builder = h2::client::Builder::new();
-    builder.initial_window_size(4 << 20).initial_connection_window_size(16 << 20).max_frame_size(64 << 10);
-    let (send, connection) = builder.handshake(stream).await.expect("HTTP/2");
-    tokio::task::spawn_local(async move {
-        let _ = connection.await;
-    });
-    send
+/// One call after the other; how many ids came.
+async fn read_until(
+    until: Instant,
+    send: &SendRequest<Bytes>,
+    authority: &str,
+    call: Call,
+    ids: u64,
+    mut each: impl FnMut(u64),
+) -> u64 {
+    let mut all = 0;
+    while Instant::now() < until {
+        all += read(send, authority, call, ids, &mut each).await;
+    }
+    all
 }
 
-async fn begin(send: &SendRequest<Bytes>, subject: &Subject, call: Call, count: u64) -> h2::RecvStream {
-    begin_at(send, &subject.address.to_string(), call, count).await
+/// One call, to its end.
+async fn read(send: &SendRequest<Bytes>, authority: &str, call: Call, ids: u64, mut each: impl FnMut(u64)) -> u64 {
+    let mut reader = Reader::default();
+    let mut answer = begin(send, authority, call, ids).await;
+    while let Some(data) = answer.data().await {
+        let data = data.expect("data");
+        answer.flow_control().release_capacity(data.len()).expect("a window");
+        reader.take(data, &mut each);
+    }
+    ended_well(answer.trailers().await.expect("trailers"));
+    assert_eq!(reader.ids, ids);
+    ids
 }
 
-async fn begin_at(send: &SendRequest<Bytes>, authority: &str, call: Call, count: u64) -> h2::RecvStream {
+async fn begin(send: &SendRequest<Bytes>, authority: &str, call: Call, count: u64) -> h2::RecvStream {
     let request = Request::builder()
         .method(Method::POST)
         .uri(format!("http://{authority}{}", call.path))
@@ -139,65 +158,7 @@ async fn begin_at(send: &SendRequest<Bytes>, authority: &str, call: Call, count:
     body
 }
 
-/// Field 1, a number, with gRPC's five bytes before it.
-fn message(count: u64) -> Bytes {
-    let mut varint = Vec::new();
-    let mut left = count;
-    while left > 0x7f {
-        varint.push(left as u8 | 0x80);
-        left >>= 7;
-    }
-    varint.push(left as u8);
-    let mut message = BytesMut::new();
-    message.put_u8(0);
-    message.put_u32(1 + varint.len() as u32);
-    message.put_u8(1 << 3);
-    message.put_slice(&varint);
-    message.freeze()
-}
-
 fn ended_well(trailers: Option<HeaderMap>) {
     let status = trailers.as_ref().and_then(|trailers| trailers.get("grpc-status"));
     assert_eq!(status.map(|status| status.as_bytes()), Some(&b"0"[..]), "{trailers:?}");
-}
-
-/// Reads ids out of messages as their bytes come.
-#[derive(Default)]
-struct Reader {
-    left: BytesMut,
-    /// Bytes of ids still to come of the present message.
-    body: usize,
-    ids: u64,
-}
-
-impl Reader {
-    fn take(&mut self, data: Bytes, mut id: impl FnMut(u64)) {
-        self.left.extend_from_slice(&data);
-        loop {
-            while self.body >= 8 && self.left.len() >= 8 {
-                let n = self.body.min(self.left.len()) / 8 * 8;
-                for eight in self.left[..n].chunks_exact(8) {
-                    id(u64::from_le_bytes(eight.try_into().expect("eight bytes")));
-                }
-                self.left.advance(n);
-                self.body -= n;
-                self.ids += n as u64 / 8;
-            }
-            if self.body > 0 || !self.head() {
-                return;
-            }
-        }
-    }
-
-    /// Prefix, tag and length of the next message, once they are all there.
-    fn head(&mut self) -> bool {
-        let Some(digits) = self.left.get(6..).and_then(|rest| rest.iter().position(|byte| byte & 0x80 == 0)) else {
-            return false;
-        };
-        assert_eq!((self.left[0], self.left[5]), (0, 1 << 3 | 2), "not compressed, field 1");
-        let length = self.left[6..=6 + digits].iter().rev().fold(0, |sum, byte| sum << 7 | usize::from(byte & 0x7f));
-        self.left.advance(7 + digits);
-        self.body = length;
-        true
-    }
 }

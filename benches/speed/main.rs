@@ -8,14 +8,22 @@
 mod support;
 
 mod bare;
+mod connection;
+mod epoll;
 mod grpc;
+mod http2;
+mod message;
+mod offer;
 mod page;
+mod picture;
 mod process;
 mod rate;
 mod sections;
 mod subjects;
+mod unique;
 mod wrk;
 
+use bare::Version;
 use page::{Page, Table};
 use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
@@ -31,13 +39,24 @@ pub struct Effort {
     pub long: Duration,
     /// The most connections at once.
     pub connections: usize,
+    /// Every step of a ladder, and not only its ends.
+    pub whole: bool,
+}
+
+impl Effort {
+    /// The steps that are measured.
+    pub fn of<T: Copy>(&self, steps: &[T]) -> Vec<T> {
+        let last = steps.len() - 1;
+        let wanted = |(n, step): (usize, &T)| (self.whole || n == 0 || n == last).then_some(*step);
+        steps.iter().enumerate().filter_map(wanted).collect()
+    }
 }
 
 const WHOLE: Effort =
-    Effort { rounds: 3, time: Duration::from_secs(5), long: Duration::from_secs(60), connections: 10_000 };
+    Effort { rounds: 3, time: Duration::from_secs(5), long: Duration::from_secs(60), connections: 10_000, whole: true };
 
 const SMOKE: Effort =
-    Effort { rounds: 1, time: Duration::from_secs(1), long: Duration::from_secs(1), connections: 100 };
+    Effort { rounds: 1, time: Duration::from_secs(1), long: Duration::from_secs(1), connections: 100, whole: false };
 
 /// A section of the page.
 pub struct Section {
@@ -48,9 +67,11 @@ pub struct Section {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if arguments.iter().any(|argument| argument == bare::ARGUMENT) {
-        bare::serve();
-        return ExitCode::SUCCESS;
+    for (argument, version) in [(bare::ARGUMENT, Version::One), (bare::ARGUMENT_OF_HTTP2, Version::Two)] {
+        if arguments.iter().any(|given| given == argument) {
+            bare::serve(version);
+            return ExitCode::SUCCESS;
+        }
     }
     let smoke = arguments.iter().any(|argument| argument == "--smoke");
     let wanted: Vec<&str> = arguments.iter().map(String::as_str).filter(|argument| *argument != "--smoke").collect();
@@ -67,7 +88,7 @@ fn main() -> ExitCode {
         say(section.name);
         let table = (section.run)(effort, &ensemble);
         println!("{}\n{}", section.name, table.text());
-        page.put(section, &table);
+        page.put(section, table);
         if !smoke {
             page.write(&names);
         }

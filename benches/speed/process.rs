@@ -2,6 +2,7 @@
 
 use crate::support::program::Program;
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,13 +15,29 @@ pub fn stay_off_the_servers() {
     if processors < 2 {
         return;
     }
+    assert!(stay_on((0..processors).filter(|processor| *processor != SERVERS)), "no processor of one's own");
+}
+
+/// Makes a command keep itself on the servers' processor, before it becomes its program.
+pub fn stay_on_the_servers(command: &mut Command) {
+    // SAFETY: between fork and exec it makes one system call, and touches nothing but the stack.
+    unsafe {
+        command.pre_exec(|| match stay_on(SERVERS..=SERVERS) {
+            true => Ok(()),
+            false => Err(std::io::Error::last_os_error()),
+        });
+    }
+}
+
+/// Keeps the calling thread, and all it starts, on these processors.
+fn stay_on(processors: impl Iterator<Item = usize>) -> bool {
     // SAFETY: the set is initialised, and outlives the call; 0 is the calling thread, whose children inherit it.
     unsafe {
         let mut set = std::mem::zeroed::<libc::cpu_set_t>();
-        for processor in (0..processors).filter(|processor| *processor != SERVERS) {
+        for processor in processors {
             libc::CPU_SET(processor, &mut set);
         }
-        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &raw const set), 0, "no processor of one's own");
+        libc::sched_setaffinity(0, size_of_val(&set), &raw const set) == 0
     }
 }
 
@@ -61,14 +78,64 @@ impl Process {
 
     /// Resident memory, in bytes of a million a megabyte.
     pub fn resident_mb(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1_024.0 / 1_000_000.0
+        resident_mb(self.program.pid())
     }
+}
+
+pub fn resident_mb(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1_024.0 / 1_000_000.0
+}
+
+/// Lets this process, and all it starts from now on, hold so many files and connections open.
+pub fn allow_open_files(wanted: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls read or write the one structure given to them, which outlives them.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0, "no limit of open files");
+        let most = limit.rlim_max;
+        assert!(
+            most >= wanted,
+            "at most {most} open files are allowed, and {wanted} needed: raise it (ulimit -Hn {wanted})"
+        );
+        limit.rlim_cur = limit.rlim_cur.max(wanted);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0, "the limit of open files stays");
+    }
+}
+
+/// Makes a process, and all threads it starts from now on, wait for everybody else who wants its processor.
+pub fn give_way(pid: u32) {
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").flatten() {
+        let task = task.file_name().to_str().and_then(|task| task.parse::<libc::id_t>().ok()).expect("a number");
+        // SAFETY: a plain system call; no memory is involved. A thread that is gone meanwhile is in nobody's way.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, task, 19) };
+    }
+}
+
+/// What this thread has used of a processor so far.
+pub fn own_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure outlives the call, which writes it.
+    let outcome = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(outcome, 0, "no clock of this thread");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// A program on PATH or where Debian keeps those of the administrator.
 pub fn installed(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).chain([OsStr::new("/usr/sbin").into()]).any(|folder| folder.join(name).is_file())
+}
+
+/// What the processes that this one started, and that have ended, had used of a processor in all.
+pub fn ended_children_time() -> Duration {
+    // SAFETY: the structure is plain numbers, outlives the call, and the call writes it.
+    let used = unsafe {
+        let mut used = std::mem::zeroed::<libc::rusage>();
+        assert_eq!(libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut used), 0, "no count of children");
+        used
+    };
+    let time = |part: libc::timeval| Duration::new(part.tv_sec as u64, part.tv_usec as u32 * 1_000);
+    time(used.ru_utime) + time(used.ru_stime)
 }

@@ -1,9 +1,9 @@
 //! Requests over HTTP/1.1 on blocking sockets: at a fixed rate, or large ones one after the other.
 
+use crate::connection::Connection;
 use crate::subjects::Subject;
 use hdrhistogram::Histogram;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use serde::Deserialize;
 use std::time::{Duration, Instant};
 
 /// Microseconds from when a request was due until its answer was there.
@@ -20,6 +20,7 @@ pub struct Paced {
     /// Share of a processor the server used.
     pub cpu: f64,
     pub per_second: f64,
+    pub ids: Vec<u64>,
 }
 
 /// Asks at a fixed rate over these many connections, each with a thread of its own. A request is due at its time whatever
@@ -34,29 +35,33 @@ pub fn fixed(subject: &Subject, rate: u64, connections: u64, time: Duration) -> 
             let first = started + every * n as u32 / connections as u32;
             std::thread::spawn(move || {
                 precise_timers();
-                let (mut latency, mut errors) = (latency(), 0);
+                let (mut latency, mut errors, mut ids) = (latency(), 0, Vec::new());
                 let mut due = first;
                 while due < started + time {
                     std::thread::sleep(due.saturating_duration_since(Instant::now()));
                     match connection.get("/api/v1/id") {
-                        200 => latency.saturating_record(due.elapsed().as_micros() as u64),
+                        200 => {
+                            latency.saturating_record(due.elapsed().as_micros() as u64);
+                            ids.push(only_id(connection.body()));
+                        }
                         _ => errors += 1,
                     }
                     due += every;
                 }
-                (latency, errors)
+                (latency, errors, ids)
             })
         })
         .collect();
-    let (mut all, mut errors) = (latency(), 0);
+    let (mut all, mut errors, mut ids) = (latency(), 0, Vec::new());
     for thread in threads {
-        let (latency, failed) = thread.join().expect("no caller panics");
+        let (latency, failed, given) = thread.join().expect("no caller panics");
         all.add(latency).expect("the same bounds");
         errors += failed;
+        ids.extend(given);
     }
     let took = started.elapsed().as_secs_f64();
     let cpu = (subject.process.used() - before).as_secs_f64() / took;
-    Paced { errors, cpu, per_second: all.len() as f64 / took, latency: all }
+    Paced { errors, cpu, per_second: all.len() as f64 / took, latency: all, ids }
 }
 
 /// What those found who want many ids, one request after the other.
@@ -68,16 +73,10 @@ pub struct Bulk {
 
 /// Lists of ids as JSON on one connection, each id read and compared with the one before.
 pub fn lists(subject: &Subject, count: usize, time: Duration) -> Bulk {
-    let mut connection = Connection::open(subject);
-    let path = format!("/api/v1/ids?count={count}");
-    let (mut ids, mut last) = (0u64, 0u64);
-    let before = subject.process.used();
-    let started = Instant::now();
-    while started.elapsed() < time {
-        assert_eq!(connection.get(&path), 200);
-        let mut id = 0u64;
-        let mut seen = 0;
-        for byte in connection.body() {
+    let mut last = 0u64;
+    bulk(subject, &format!("/api/v1/ids?count={count}"), "application/json", time, |body| {
+        let (mut id, mut seen) = (0u64, 0);
+        for byte in body {
             match byte {
                 b'0'..=b'9' => id = id * 10 + u64::from(byte - b'0'),
                 _ if id > 0 => {
@@ -88,68 +87,75 @@ pub fn lists(subject: &Subject, count: usize, time: Duration) -> Bulk {
             }
         }
         assert_eq!(seen, count);
-        ids += seen as u64;
+        seen as u64
+    })
+}
+
+/// The same, eight bytes an id.
+pub fn bytes(subject: &Subject, count: u64, time: Duration) -> Bulk {
+    let mut last = 0u64;
+    bulk(subject, &format!("/api/v1/ids?count={count}"), "application/octet-stream", time, |body| {
+        let ids = body.chunks_exact(8).map(|eight| u64::from_be_bytes(eight.try_into().expect("eight bytes")));
+        for id in ids {
+            assert!(id > last, "{id} after {last}: one worker's ids rise");
+            last = id;
+        }
+        assert_eq!(body.len() as u64, count * 8);
+        count
+    })
+}
+
+/// Ranges as JSON, each above the one before.
+pub fn ranges(subject: &Subject, count: u64, time: Duration) -> Bulk {
+    let mut next = 0;
+    bulk(subject, &format!("/api/v1/ranges?count={count}"), "application/json", time, |body| {
+        let answer: Ranges = serde_json::from_slice(body).expect("ranges");
+        let mut given = 0;
+        for range in answer.ranges {
+            let first: u64 = range.first.parse().expect("an id");
+            assert!(first >= next, "{first} after {next}: one worker's ids rise");
+            next = first + range.count;
+            given += range.count;
+        }
+        assert_eq!(given, count);
+        given
+    })
+}
+
+#[derive(Deserialize)]
+struct Ranges<'a> {
+    #[serde(borrow)]
+    ranges: Vec<Range<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Range<'a> {
+    first: &'a str,
+    count: u64,
+}
+
+/// One request after the other on one connection; how many ids a body has is what reading it says.
+fn bulk(subject: &Subject, path: &str, accept: &str, time: Duration, mut read: impl FnMut(&[u8]) -> u64) -> Bulk {
+    let mut connection = Connection::open(subject);
+    let mut ids = 0;
+    let before = subject.process.used();
+    let started = Instant::now();
+    while started.elapsed() < time {
+        assert_eq!(connection.get_as(path, accept), 200);
+        ids += read(connection.body());
     }
     let took = started.elapsed().as_secs_f64();
     Bulk { ids_per_second: ids as f64 / took, cpu: (subject.process.used() - before).as_secs_f64() / took }
 }
 
-/// One connection, kept, and its last answer.
-struct Connection {
-    stream: TcpStream,
-    host: String,
-    buffer: Vec<u8>,
-    body: std::ops::Range<usize>,
-}
-
-impl Connection {
-    fn open(subject: &Subject) -> Connection {
-        let stream = TcpStream::connect(subject.address).expect("a connection");
-        stream.set_nodelay(true).expect("TCP");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("TCP");
-        Connection { stream, host: subject.address.to_string(), buffer: Vec::with_capacity(1 << 17), body: 0..0 }
-    }
-
-    /// The status of an answer that says how long it is.
-    fn get(&mut self, path: &str) -> u16 {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host);
-        self.stream.write_all(request.as_bytes()).expect("it is sent");
-        self.buffer.clear();
-        let head = loop {
-            self.more();
-            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
-                break end + 4;
-            }
-        };
-        let text = std::str::from_utf8(&self.buffer[..head]).expect("text");
-        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        let length = text
-            .lines()
-            .find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("content-length")))
-            .map(|(_, length)| length)
-            .expect("a length");
-        self.body = head..head + length.parse::<usize>().expect("a number");
-        while self.buffer.len() < self.body.end {
-            self.more();
-        }
-        status
-    }
-
-    fn body(&self) -> impl Iterator<Item = u8> {
-        self.buffer[self.body.clone()].iter().copied()
-    }
-
-    fn more(&mut self) {
-        let had = self.buffer.len();
-        self.buffer.resize(had + (1 << 16), 0);
-        let got = self.stream.read(&mut self.buffer[had..]).expect("an answer");
-        assert!(got > 0, "the connection ended");
-        self.buffer.truncate(had + got);
-    }
+/// Of `{"id":"…"}`.
+pub fn only_id(body: &[u8]) -> u64 {
+    let digits = body.iter().filter(|byte| byte.is_ascii_digit());
+    digits.fold(0, |id, digit| id * 10 + u64::from(digit - b'0'))
 }
 
 /// Lets this thread sleep to the microsecond; the kernel's own slack is 50 of them.
-fn precise_timers() {
+pub fn precise_timers() {
     // SAFETY: a plain system call; no memory is involved.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
 }

@@ -1,9 +1,18 @@
 //! What is measured, and against what.
 
-use crate::grpc::{self, Call, Calls};
+mod batches;
+mod clients;
+mod http2;
+mod offered;
+mod slots;
+mod starts;
+mod trouble;
+
+use crate::grpc::{self, Call};
+use crate::http2::Calls;
 use crate::page::{Table, median, number, percent, times};
 use crate::rate::{self, Bulk, Paced};
-use crate::subjects::{self, Subject};
+use crate::subjects::{self, Place, Subject};
 use crate::support::{Ensemble, block_until, program};
 use crate::wrk::{self, Told};
 use crate::{Effort, Section, say};
@@ -15,10 +24,11 @@ const FORMAT: f64 = 4_096_000.0;
 const ID: &str = "/api/v1/id";
 
 const STREAM: Call = Call { path: "/meridian.v1.IdService/Stream", rises: true };
-const NEXT: Call = Call { path: "/meridian.v1.IdService/Next", rises: false };
+const NEXT: Call = Call { path: "/meridian.v1.IdService/Next", rises: true };
+const RANGES: Call = Call { path: "/meridian.v1.IdService/Ranges", rises: true };
 const FERROID: Call = Call { path: "/ferroid.IdGenerator/StreamIds", rises: false };
 
-pub const ALL: [Section; 7] = [
+pub const ALL: [Section; 14] = [
     Section {
         name: "single",
         about: "One id a request over HTTP/1.1, 64 connections, as fast as they are answered (`wrk -t1 -c64`). nginx says \
@@ -59,6 +69,13 @@ pub const ALL: [Section; 7] = [
                 ids as fast as they are answered.",
         run: holds,
     },
+    http2::SECTION,
+    batches::SECTION,
+    offered::SECTION,
+    clients::SECTION,
+    slots::SECTION,
+    starts::SECTION,
+    trouble::SECTION,
 ];
 
 /// A node, until it has given its slot back: the next one then begins where it ended, and not a window later.
@@ -67,7 +84,11 @@ struct Own {
 }
 
 fn own(ensemble: &Ensemble) -> Own {
-    Own { node: subjects::node(ensemble) }
+    own_of(&Place::on(ensemble))
+}
+
+fn own_of(place: &Place) -> Own {
+    Own { node: subjects::node(place) }
 }
 
 impl Drop for Own {
@@ -147,7 +168,7 @@ fn lists(effort: Effort, ensemble: &Ensemble) -> Table {
 fn streams(effort: Effort, ensemble: &Ensemble) -> Table {
     let (own, ferroid) = (own(ensemble), subjects::ferroid());
     of_the_format(&rounds(effort, &[&own.node, &ferroid], |subject| {
-        grpc::streams(subject, call(subject, STREAM), 1_000_000, effort.time)
+        grpc::ids(subject, call(subject, STREAM), 1_000_000, effort.time)
     }))
 }
 
@@ -206,7 +227,7 @@ fn holds(effort: Effort, ensemble: &Ensemble) -> Table {
     let before = node.process.used();
     let started = std::time::Instant::now();
     rate::lists(node, 4_096, effort.time);
-    grpc::streams(node, STREAM, 1_000_000, effort.time);
+    grpc::ids(node, STREAM, 1_000_000, effort.time);
     wrk::run(node, ID, 64, 1, effort.time);
     wrk::run(node, ID, effort.connections.min(1_000), 1, effort.time);
     let used = (node.process.used() - before).as_secs_f64() / started.elapsed().as_secs_f64();

@@ -2,7 +2,7 @@
 
 use crate::process::{Process, installed};
 use crate::support::program::meridian;
-use crate::support::web::get;
+use crate::support::web::{await_ok, get};
 use crate::support::{DEADLINE, Ensemble, block_for};
 use meridian::clock;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/regions/meridian.yaml");
-const REGION: &str = "us-east";
+pub const REGION: &str = "us-east";
 
 /// A server under measurement.
 pub struct Subject {
@@ -23,17 +23,58 @@ pub struct Subject {
     _folder: Option<TempDir>,
 }
 
+/// Where a node belongs: the region of a manifest, and an ensemble.
+pub struct Place {
+    hosts: String,
+    manifest: String,
+    present: bool,
+}
+
+impl Place {
+    /// By the manifest of the repository.
+    pub fn on(ensemble: &Ensemble) -> Place {
+        let manifest = std::fs::read_to_string(MANIFEST).expect("the manifest of the repository");
+        Place { hosts: ensemble.connect_string(), manifest, present: true }
+    }
+
+    /// Whether it is waited for until ids are of this moment; where no time counts they need not be.
+    pub fn present(mut self, wanted: bool) -> Place {
+        self.present = wanted;
+        self
+    }
+
+    /// In another tree of the same ensemble.
+    pub fn under(mut self, chroot: &str) -> Place {
+        self.hosts.push_str(chroot);
+        self
+    }
+
+    /// By a manifest that differs from it here.
+    pub fn with(mut self, from: &str, to: &str) -> Place {
+        assert_eq!(self.manifest.matches(from).count(), 1, "{from:?} in {MANIFEST}");
+        self.manifest = self.manifest.replace(from, to);
+        self
+    }
+}
+
 /// A node on real ZooKeeper, with everything on: metrics, health, limits.
-pub fn node(ensemble: &Ensemble) -> Subject {
-    let hosts = ensemble.connect_string();
-    let place = ["--manifest", MANIFEST, "--region", REGION, "--zookeeper", &hosts];
+pub fn node(place: &Place) -> Subject {
+    let folder = TempDir::new().expect("a folder");
+    let manifest = folder.path().join("meridian.yaml");
+    std::fs::write(&manifest, &place.manifest).expect("a manifest");
+    let manifest = manifest.to_str().expect("text");
+    let where_to = ["--manifest", manifest, "--region", REGION, "--zookeeper", &place.hosts];
     let ports = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--init"];
-    let mut process = Process::start(&meridian(&[&["serve", "--json"], &place[..], &ports].concat()));
+    let mut process = Process::start(&meridian(&[&["serve", "--json"], &where_to[..], &ports].concat()));
     let line: Value = serde_json::from_str(&process.program.line()).expect("JSON");
     let http = line["http"].as_str().expect("an address").to_owned();
     let address = http.trim_start_matches("http://").parse().expect("an address");
-    await_present(&http);
-    Subject { name: "meridian", address, process, _folder: None }
+    if place.present {
+        await_present(&http);
+    } else {
+        await_ok(&http, "/api/v1/id");
+    }
+    Subject { name: "meridian", address, process, _folder: Some(folder) }
 }
 
 /// Waits until a fresh id is of this moment: a slot of a new tree begins ahead of the clock, and has time to spare.
@@ -48,9 +89,18 @@ fn await_present(http: &str) {
 
 /// hyper with nothing around it: what HTTP itself costs in this language. This very program, started again.
 pub fn bare_hyper() -> Subject {
+    bare(crate::bare::ARGUMENT)
+}
+
+/// The same over HTTP/2.
+pub fn bare_hyper_of_http2() -> Subject {
+    bare(crate::bare::ARGUMENT_OF_HTTP2)
+}
+
+fn bare(argument: &str) -> Subject {
     let own = std::env::current_exe().expect("a path");
     let mut command = Command::new(own);
-    command.arg(crate::bare::ARGUMENT);
+    command.arg(argument);
     let mut process = Process::start(&command);
     let address = process.program.line().trim().parse().expect("an address");
     Subject { name: "bare hyper", address, process, _folder: None }

@@ -12,7 +12,10 @@ pub struct Told {
     pub cpu_us: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
+    /// Answers that say no, connections and answers that did not come.
     pub errors: u64,
+    /// Of these, answers that say no.
+    pub refused: u64,
 }
 
 /// Makes wrk ask several times at once. (It costs wrk a call into Lua a request, so single requests go without.)
@@ -29,8 +32,8 @@ request = function() return all end
 const TOLD: &str = r#"
 done = function(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format("TOLD %d %d %f %f %d\n", summary.requests, summary.duration, latency:percentile(50),
-    latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+  io.write(string.format("TOLD %d %d %f %f %d %d\n", summary.requests, summary.duration, latency:percentile(50),
+    latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout, e.status))
 end
 "#;
 
@@ -56,7 +59,7 @@ pub fn run(subject: &Subject, path: &str, connections: usize, depth: usize, time
         .split(' ')
         .map(|number| number.parse().expect("a number"))
         .collect();
-    let [requests, us, p50, p99, errors] = numbers[..] else { panic!("wrk: {text}") };
+    let [requests, us, p50, p99, errors, refused] = numbers[..] else { panic!("wrk: {text}") };
     assert!(requests > 0.0, "{} answered nothing: {text}", subject.name);
     Told {
         per_second: requests / us * 1e6,
@@ -64,5 +67,6 @@ pub fn run(subject: &Subject, path: &str, connections: usize, depth: usize, time
         p50_ms: p50 / 1_000.0,
         p99_ms: p99 / 1_000.0,
         errors: errors as u64,
+        refused: refused as u64,
     }
 }
