@@ -248,12 +248,12 @@ impl Shared {
                     if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                         return Poll::Ready(Event::Ended(result));
                     }
+                    if let Poll::Ready(Err(error)) = socket.poll_send(cx) {
+                        return Poll::Ready(Event::Ended(Err(error.into())));
+                    }
                     if !streams.run(cx) {
                         break;
                     }
-                }
-                if let Poll::Ready(Err(error)) = socket.poll_send(cx) {
-                    return Poll::Ready(Event::Ended(Err(error.into())));
                 }
                 // Only ever armed earlier here: when it fires too early it is armed again.
                 let due = pulse.due(&patience);
