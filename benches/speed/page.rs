@@ -1,6 +1,7 @@
 //! The page that results are written to, and the numbers on it.
 
 use crate::Section;
+use crate::rate::Latency;
 use meridian::clock;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -55,6 +56,11 @@ pub fn median<T>(runs: &[T], value: impl Fn(&T) -> f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let n = values.len();
     (values[(n - 1) / 2] + values[n / 2]) / 2.0
+}
+
+/// The middle of this quantile of some runs.
+pub fn quantile<T>(runs: &[T], latency: impl Fn(&T) -> &Latency, q: f64) -> String {
+    format!("{} ms", number(median(runs, |run| latency(run).value_at_quantile(q) as f64 / 1_000.0)))
 }
 
 /// Three digits that count, thousands apart.

@@ -10,7 +10,7 @@ mod trouble;
 
 use crate::grpc::{self, Call};
 use crate::http2::Calls;
-use crate::page::{Table, median, number, percent, times};
+use crate::page::{Table, median, number, percent, quantile, times};
 use crate::rate::{self, Bulk, Paced};
 use crate::subjects::{self, Place, Subject};
 use crate::support::{Ensemble, block_until, program};
@@ -144,9 +144,7 @@ fn fixed_rate(effort: Effort, ensemble: &Ensemble) -> Table {
     let all = rounds(effort, &[&own.node, &nginx], |subject| rate::fixed(subject, 10_000, 16, effort.long));
     let mut table = Table::new(&["server", "requests/s", "p50", "p99", "p99.9", "errors", "of a core"]);
     for (subject, runs) in &all {
-        let quantile = |q: f64| {
-            format!("{} ms", number(median(runs, |paced: &Paced| paced.latency.value_at_quantile(q) as f64 / 1_000.0)))
-        };
+        let quantile = |q: f64| quantile(runs, |paced: &Paced| &paced.latency, q);
         table.row([
             subject.name.to_owned(),
             number(median(runs, |paced| paced.per_second)),
@@ -192,10 +190,7 @@ fn singles(effort: Effort, ensemble: &Ensemble) -> Table {
         let rate = |runs: &[Calls]| median(runs, |calls| calls.per_second);
         let reference = rate(&all[1].1);
         for (subject, runs) in &all {
-            let quantile = |q: f64| {
-                let ms = median(runs, |calls: &Calls| calls.latency.value_at_quantile(q) as f64 / 1_000.0);
-                format!("{} ms", number(ms))
-            };
+            let quantile = |q: f64| quantile(runs, |calls: &Calls| &calls.latency, q);
             table.row([
                 subject.name.to_owned(),
                 number(callers as f64),

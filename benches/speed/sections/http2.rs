@@ -2,7 +2,7 @@
 
 use super::{ID, own, rounds};
 use crate::http2::{Calls, get, singles};
-use crate::page::{Table, median, number, times};
+use crate::page::{Table, median, number, quantile, times};
 use crate::subjects::{self, Subject};
 use crate::support::Ensemble;
 use crate::{Effort, Section};
@@ -24,10 +24,7 @@ fn http2(effort: Effort, ensemble: &Ensemble) -> Table {
     let reference = &all[1].1;
     let mut table = Table::new(&["server", "requests/s", "to hyper", "CPU a request", "to hyper", "p50", "p99"]);
     for (subject, runs) in &all {
-        let quantile = |q: f64| {
-            let ms = median(runs, |calls: &Calls| calls.latency.value_at_quantile(q) as f64 / 1_000.0);
-            format!("{} ms", number(ms))
-        };
+        let quantile = |q: f64| quantile(runs, |calls: &Calls| &calls.latency, q);
         table.row([
             subject.name.to_owned(),
             number(rate(runs)),

@@ -1,7 +1,7 @@
 //! What clients see of it when ZooKeeper is in trouble.
 
 use super::own_of;
-use crate::page::{Table, median, number, percent};
+use crate::page::{Table, median, number, percent, quantile};
 use crate::process::give_way;
 use crate::rate::{Paced, fixed};
 use crate::subjects::{Place, Subject};
@@ -63,9 +63,7 @@ fn trouble(effort: Effort, _: &Ensemble) -> Table {
     unique.check();
     let mut table = Table::new(&["ZooKeeper", "requests/s", "p50", "p99", "p99.9", "longest", "errors", "of a core"]);
     for ((_, name), runs) in TROUBLES.iter().zip(&all) {
-        let quantile = |q: f64| {
-            format!("{} ms", number(median(runs, |paced| paced.latency.value_at_quantile(q) as f64 / 1_000.0)))
-        };
+        let quantile = |q: f64| quantile(runs, |paced: &Paced| &paced.latency, q);
         table.row([
             name.to_string(),
             number(median(runs, |paced| paced.per_second)),
