@@ -91,6 +91,7 @@ speed: ## a node beside nginx, bare hyper, ferroid and the format: single ids, l
 
 speed-smoke: ## the same for a moment each, unoptimised: it must run, and judges no time
 	cargo test --bench speed -- --smoke
+	cargo test --bench generator
 
 availability: ## what outages, kills, rolls, clocks and a full disk cost, measured into docs/results
 	cargo bench --bench availability

@@ -1,12 +1,12 @@
 //! What an id costs before any network: Meridian's generator beside those of other crates, by one thread and by several
 //! that share one.
 //!
-//! `cargo bench --bench generator`. *Given clock*: all read the same word of memory for the time, which goes on by itself;
-//! so this is the cost of the counter. *Own clock*: each reads the clock for each id (Meridian as a node does, ferroid and
-//! snowflaked through `SystemTime`), a thousand at a time, at the beginning of a millisecond, so that nobody runs out of
-//! ids. A time is that of a thread for one id, not a share of what all threads made.
+//! `cargo bench --bench generator` writes `docs/results/generator.md`. *Given clock*: all read the same word of memory for
+//! the time, which they move on; so this is the cost of the counter. *Own clock*: each reads the clock for each id
+//! (Meridian as a node does, ferroid and snowflaked through `SystemTime`), a thousand at a time, at the beginning of a
+//! millisecond, so that nobody runs out of ids. A time is that of a thread for one id, not a share of what all threads made.
 
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group};
 use ferroid::generator::AtomicSnowflakeGenerator;
 use ferroid::id::SnowflakeTwitterId;
 use ferroid::time::TimeSource;
@@ -18,6 +18,7 @@ use meridian::lease::file::Directory;
 use meridian::lease::keeper::{Config, Keeper};
 use meridian::lease::state::Settings;
 use meridian::lease::znode::{Admission, Class, Guid, NodeId, Registration, Tree, VERSION};
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
@@ -29,6 +30,20 @@ const WINDOW_MS: u64 = 86_400_000;
 
 const EPOCH: &str = "2024-01-01T00:00:00Z";
 const EPOCH_UNIX_MS: i64 = 1_704_067_200_000;
+
+/// Of every format here.
+const IDS_PER_MS: u64 = 4_096;
+
+const THREADS: [u64; 3] = [1, 2, MOST_THREADS];
+const MOST_THREADS: u64 = 8;
+
+/// Ids in one request.
+const BATCHES: [u64; 3] = [16, 256, IDS_PER_MS];
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/generator.md");
+
+/// Where criterion, run by cargo, keeps what it found.
+const ESTIMATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/criterion");
 
 /// Of a burst at the beginning of a millisecond: a quarter of what every format here has, for all threads.
 const BURST: u64 = 1_000;
@@ -116,13 +131,14 @@ fn together(threads: u64, each: u64, make: impl Fn(u64) + Sync) -> Duration {
     std::thread::scope(|scope| {
         let (make, barrier) = (&make, &barrier);
         let runs: Vec<_> = (0..threads)
-            .map(|thread| {
+            .map(|_| {
                 scope.spawn(move || {
                     barrier.wait();
                     let started = Instant::now();
                     (0..each).for_each(|n| {
-                        // One of them moves the time that is given, slowly enough for all to find ids in it.
-                        if thread == 0 && n.is_multiple_of(4_096 / 8 / threads) {
+                        // Each moves the time that is given, or who is left when the others are done waits for it for ever;
+                        // and so often that all of them together find ids in a millisecond.
+                        if n.is_multiple_of(IDS_PER_MS / MOST_THREADS) {
                             GIVEN_MS.fetch_add(1, Relaxed);
                         }
                         make(n);
@@ -136,7 +152,7 @@ fn together(threads: u64, each: u64, make: impl Fn(u64) + Sync) -> Duration {
 }
 
 fn measure(group: &mut BenchmarkGroup<'_, criterion::measurement::WallTime>, name: &str, make: impl Fn(u64) + Sync) {
-    for threads in [1, 2, 8] {
+    for threads in THREADS {
         group.bench_function(BenchmarkId::new(name, threads), |bencher| {
             bencher.iter_custom(|ids| together(threads, ids, &make));
         });
@@ -146,9 +162,11 @@ fn measure(group: &mut BenchmarkGroup<'_, criterion::measurement::WallTime>, nam
 fn given_clock(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("given clock");
     let own = leased();
+    let present = own.clock.now();
+    let offset_us = present.credible_us - present.boot_us;
     measure(&mut group, "meridian", |_| {
         let us = GIVEN_MS.load(Relaxed) * 1_000;
-        let now = Now { credible_us: us, pace_us: us, boot_us: us };
+        let now = Now { credible_us: us, pace_us: us, boot_us: us - offset_us };
         black_box(own.generator.take(now, 1).expect("a day is enough"));
     });
     let ferroid = AtomicSnowflakeGenerator::<SnowflakeTwitterId, _>::new(1, Given);
@@ -207,7 +225,7 @@ fn batches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("batches, own clock");
     let own = leased();
     let mut ids = Vec::new();
-    for count in [16, 256, 4_096] {
+    for count in BATCHES {
         group.throughput(Throughput::Elements(count));
         group.bench_function(BenchmarkId::new("meridian", count), |bencher| {
             bencher.iter(|| {
@@ -229,4 +247,44 @@ criterion_group! {
     config = Criterion::default().warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
     targets = given_clock, own_clock, batches
 }
-criterion_main!(benches);
+
+fn main() {
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    // Neither a part of it nor the smoke test is worth a page.
+    if std::env::args().skip(1).eq(["--bench"]) {
+        std::fs::write(PAGE, page()).unwrap_or_else(|error| panic!("{PAGE}: {error}"));
+    }
+}
+
+/// What criterion has found just now, with the others in the same row.
+fn page() -> String {
+    let median = |group: &str, name: &str, which: u64| {
+        let path = format!("{ESTIMATES}/{group}/{name}/{which}/new/estimates.json");
+        let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let found: serde_json::Value = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        found["median"]["point_estimate"].as_f64().unwrap_or_else(|| panic!("{path}: no median"))
+    };
+    let mut text = format!(
+        "# The generator\n\nWritten by `cargo bench --bench generator` on {}: {} cores. Medians of criterion, in ns for one id.\n\n\
+         | clock | threads | meridian | ferroid | snowflaked | meridian by the best of the others |\n|---|---:|---:|---:|---:|---:|\n",
+        &clock::timestamp()[..10],
+        std::thread::available_parallelism().map_or(0, usize::from),
+    );
+    let mut row = |group: &str, threads: u64, snowflaked: Option<f64>| {
+        let (ours, ferroid) = (median(group, "meridian", threads), median(group, "ferroid", threads));
+        let other = snowflaked.map_or("".to_owned(), |ns| format!("{ns:.1}"));
+        let ratio = ours / snowflaked.unwrap_or(f64::INFINITY).min(ferroid);
+        writeln!(text, "| {group} | {threads} | {ours:.1} | {ferroid:.1} | {other} | {ratio:.2}x |").expect("a string");
+    };
+    for threads in THREADS {
+        row("given clock", threads, None);
+    }
+    row("own clock", 1, Some(median("own clock", "snowflaked", 1)));
+    text += "\n| ids in one request, own clock | ns a request | ns an id |\n|---:|---:|---:|\n";
+    for count in BATCHES {
+        let ns = median("batches, own clock", "meridian", count);
+        writeln!(text, "| {count} | {ns:.0} | {:.2} |", ns / count as f64).expect("a string");
+    }
+    text
+}

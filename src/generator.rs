@@ -19,9 +19,11 @@ const BACKFILL_MS: u64 = 10;
 pub struct Generator {
     grant: Arc<Grant>,
     max_wait: Duration,
+    /// The floor, and the time since boot when this began.
+    floor_us: u64,
     born_us: u64,
-    /// The latest millisecond any request had to wait for: tells saturation.
-    waited_for: AtomicU64,
+    /// The end of the latest millisecond any request had to wait for, and of the back-fill after it: saturated until then.
+    saturated_until_us: AtomicU64,
     /// How far the clock's pace was ever ahead of the floor and the time since.
     ahead_us: AtomicU64,
     /// Time that passed unused while the pace ran ahead of `V`.
@@ -52,8 +54,9 @@ pub enum Refusal {
 impl Generator {
     /// `max_wait`: how far ahead of the clock a request may run.
     pub fn new(grant: Arc<Grant>, max_wait: Duration, now: Now) -> Generator {
-        let [waited_for, ahead_us, lost_us] = [(); 3].map(|()| AtomicU64::new(0));
-        Generator { grant, max_wait, born_us: now.boot_us, waited_for, ahead_us, lost_us }
+        let [saturated_until_us, ahead_us, lost_us] = [(); 3].map(|()| AtomicU64::new(0));
+        let floor_us = grant.floor().0 * 1_000;
+        Generator { grant, max_wait, floor_us, born_us: now.boot_us, saturated_until_us, ahead_us, lost_us }
     }
 
     pub fn origin(&self) -> Origin {
@@ -76,39 +79,55 @@ impl Generator {
         if self.grant.is_sealed() || end > layout.tick(self.grant.ceiling()).0 {
             return Err(Refusal::Spent);
         }
-        Ok(wait_until(layout, position, self.pace_us(now)))
+        let next = Ticks { from: position, to: Tick(position.0 + 1) };
+        Ok(Duration::from_micros(wait_us(layout, next, self.pace_us(now))))
     }
 
     /// Takes `n` ids' worth of ticks: all or nothing.
+    #[inline]
     pub fn take(&self, now: Now, n: u32) -> Result<Taken, Refusal> {
         self.take_within(now, n, Duration::MAX)
     }
 
     /// The same for somebody who cannot wait longer than this: who would have to is refused, and nothing is taken.
+    #[inline(always)] // a call costs as much as half of it
     pub fn take_within(&self, now: Now, n: u32, within: Duration) -> Result<Taken, Refusal> {
         let layout = self.grant.layout();
-        let n = u64::from(n.max(1));
         let pace_us = self.pace_us(now);
-        let saturated = self.waited_for.load(Relaxed) + BACKFILL_MS > pace_us / 1_000;
+        let saturated = self.saturated_until_us.load(Relaxed) > pace_us;
         let from = Millis(now.credible().0.saturating_sub(if saturated { BACKFILL_MS } else { 0 }));
-        let from = layout.tick(from);
 
-        let last = Tick(self.grant.position().0.max(from.0) + n - 1);
-        let ahead = wait_until(layout, last, pace_us);
-        if ahead > self.max_wait {
-            return Err(Refusal::Ahead(ahead - self.max_wait));
+        let Ok(offer) = self.grant.offer(layout.tick(from), n.max(1).into()) else { return Err(Refusal::Spent) };
+        let offered = offer.ticks();
+        let mut ahead_us = wait_us(layout, offered, pace_us);
+        if ahead_us > 0 {
+            self.allow(Duration::from_micros(ahead_us), within)?;
         }
-        if ahead > within {
-            return Err(Refusal::Late);
+        let Ok(ticks) = offer.take() else { return Err(Refusal::Spent) };
+        if ticks != offered {
+            // Requests that race overshoot what is allowed by at most what runs at once; the wait stays honest.
+            ahead_us = wait_us(layout, ticks, pace_us);
         }
-        let ticks = self.grant.take(from, n).map_err(|_| Refusal::Spent)?;
-        // Requests racing past the check above overshoot it by at most what runs at once; the wait below stays honest.
-        let last = Tick(ticks.to.0 - 1);
-        let wait = wait_until(layout, last, pace_us);
-        if !wait.is_zero() {
-            self.waited_for.fetch_max(layout.millis(last).0, Relaxed);
-        }
+        let wait = if ahead_us > 0 { self.owe(ticks, ahead_us) } else { Duration::ZERO };
         Ok(Taken { ticks, wait })
+    }
+
+    /// Whether a request may wait for so long.
+    #[cold]
+    fn allow(&self, wait: Duration, within: Duration) -> Result<(), Refusal> {
+        match wait {
+            wait if wait > self.max_wait => Err(Refusal::Ahead(wait - self.max_wait)),
+            wait if wait > within => Err(Refusal::Late),
+            _ => Ok(()),
+        }
+    }
+
+    /// Somebody has to wait for the last of these.
+    #[cold]
+    fn owe(&self, ticks: Ticks, wait_us: u64) -> Duration {
+        let until = self.grant.layout().millis(ticks.last()) + BACKFILL_MS;
+        self.saturated_until_us.fetch_max(until.0 * 1_000, Relaxed);
+        Duration::from_micros(wait_us)
     }
 
     /// What a request is paced by: `V`, and while that is not enough (it stands, or the floor is ahead of it: a borrowed
@@ -117,31 +136,43 @@ impl Generator {
     ///
     /// It runs on when the wall clock has caught up with a `V` that stood, although the clock's own pace then falls back
     /// to `V`: what was issued meanwhile lies ahead of that, and requests would wait for all of it.
+    #[inline]
     fn pace_us(&self, now: Now) -> u64 {
-        let since_floor = self.grant.floor().0 * 1_000 + now.boot_us.saturating_sub(self.born_us);
-        let (ahead, known) = (now.pace_us.saturating_sub(since_floor), self.ahead_us.load(Relaxed));
+        let Now { credible_us, pace_us, boot_us } = now;
+        let since_floor = self.floor_us + boot_us.saturating_sub(self.born_us);
+        let (known, lost) = (self.ahead_us.load(Relaxed), self.lost_us.load(Relaxed));
+        // As nearly always: the wall clock is followed, and goes as it went.
+        if pace_us == credible_us && since_floor + known == credible_us && lost == 0 {
+            return credible_us;
+        }
+        self.unsteady_pace_us(credible_us, pace_us, since_floor)
+    }
+
+    #[cold]
+    fn unsteady_pace_us(&self, credible_us: u64, pace_us: u64, since_floor: u64) -> u64 {
+        let (ahead, known) = (pace_us.saturating_sub(since_floor), self.ahead_us.load(Relaxed));
         if ahead > known {
             self.ahead_us.fetch_max(ahead, Relaxed);
         }
         let running = since_floor + ahead.max(known);
         let lost = self.lost_us.load(Relaxed);
-        if running <= now.credible_us {
+        if running <= credible_us {
             if lost != 0 {
                 self.lost_us.store(0, Relaxed);
             }
-            return now.credible_us;
+            return credible_us;
         }
         let left = running - lost.min(running);
-        if left < now.credible_us {
+        if left < credible_us {
             // V made a step, but not beyond all that was lost: should it stand next, time goes on from here.
-            self.lost_us.fetch_min(running - now.credible_us, Relaxed);
-            return now.credible_us;
+            self.lost_us.fetch_min(running - credible_us, Relaxed);
+            return credible_us;
         }
         let position_us = self.grant.layout().millis(self.grant.position()).0 * 1_000;
         // A borrowed floor that the clock has passed needs no more than the clock.
-        let most = match position_us > now.credible_us || now.pace_us > now.credible_us {
-            true => position_us.max(now.credible_us) + BACKFILL_MS * 1_000,
-            false => now.credible_us,
+        let most = match position_us > credible_us || pace_us > credible_us {
+            true => position_us.max(credible_us) + BACKFILL_MS * 1_000,
+            false => credible_us,
         };
         if left > most {
             self.lost_us.fetch_max(running - most, Relaxed);
@@ -150,8 +181,9 @@ impl Generator {
     }
 }
 
-fn wait_until(layout: Layout, last: Tick, pace_us: u64) -> Duration {
-    Duration::from_micros((layout.millis(last).0 * 1_000).saturating_sub(pace_us))
+/// How long until the clock reaches the last of these.
+fn wait_us(layout: Layout, ticks: Ticks, pace_us: u64) -> u64 {
+    (layout.millis(ticks.last()).0 * 1_000).saturating_sub(pace_us)
 }
 
 #[cfg(test)]

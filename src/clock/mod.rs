@@ -47,6 +47,7 @@ impl Clock {
 
     /// The offset is written before and read after the standing time: who sees a clock that is followed again also sees
     /// the offset it is followed by, and never an earlier one that is a whole step ahead.
+    #[inline]
     pub fn now(&self) -> Now {
         let boot_us = boot_us();
         let standing_us = match self.standing_us.load(Acquire) {

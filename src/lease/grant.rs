@@ -12,23 +12,46 @@ const SEALED: u64 = 1 << 63;
 
 /// One worker's exclusive, eternal right to the ticks from its floor to its ceiling.
 ///
-/// Why relaxed atomics are enough: all read-modify-writes of one word have one order, in which every `fetch_add` takes
-/// ticks nobody else takes; and the ceiling is loaded *before* the counter moves and only ever raised, so what a caller
+/// Why relaxed atomics are enough: all read-modify-writes of one word have one order, in which each takes ticks
+/// nobody else takes; and the ceiling is loaded *before* the counter moves and only ever raised, so what a caller
 /// gets lies below a ceiling that was granted. `tests/loom.rs` explores every interleaving.
 #[derive(Debug)]
 pub struct Grant {
     layout: Layout,
     origin: Origin,
     floor: Millis,
-    counter: AtomicU64,
     ceiling: AtomicU64,
+    counter: Counter,
 }
+
+/// Apart from the rest by two cache lines, which processors fetch together: callers on several of them all write this word, and
+/// would wait for each other with every look at the ceiling as well.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Counter(AtomicU64);
 
 /// Ticks `[from, to)`, given to one caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticks {
     pub from: Tick,
     pub to: Tick,
+}
+
+impl Ticks {
+    /// The last of them, of which there is at least one.
+    pub fn last(&self) -> Tick {
+        Tick(self.to.0 - 1)
+    }
+}
+
+/// Ticks that were there a moment ago, to be taken if they suit.
+#[derive(Debug)]
+pub struct Offer<'a> {
+    grant: &'a Grant,
+    /// As they were, the ceiling first.
+    ceiling: u64,
+    counter: u64,
+    ticks: Ticks,
 }
 
 /// The grant is at its ceiling, too near to it for this request, or sealed.
@@ -41,8 +64,8 @@ impl Grant {
             layout,
             origin,
             floor,
-            counter: AtomicU64::new(layout.tick(floor).0),
             ceiling: AtomicU64::new(layout.tick(ceiling).0),
+            counter: Counter(AtomicU64::new(layout.tick(floor).0)),
         }
     }
 
@@ -65,30 +88,30 @@ impl Grant {
     }
 
     pub fn is_sealed(&self) -> bool {
-        self.counter.load(Relaxed) & SEALED != 0
+        self.counter.0.load(Relaxed) & SEALED != 0
     }
 
     /// The next tick that would be given, not below the floor nor above the ceiling.
     pub fn position(&self) -> Tick {
         let ceiling = self.ceiling.load(Relaxed);
-        Tick((self.counter.load(Relaxed) & !SEALED).min(ceiling))
+        Tick((self.counter.0.load(Relaxed) & !SEALED).min(ceiling))
     }
 
     /// Takes `n` ticks, none below `from`. All of them or none: what a race pushes over the ceiling is thrown away.
     pub fn take(&self, from: Tick, n: u64) -> Result<Ticks, Spent> {
+        self.offer(from, n)?.take()
+    }
+
+    /// What `take` would give, as it looks now; nothing is taken yet.
+    #[inline]
+    pub fn offer(&self, from: Tick, n: u64) -> Result<Offer<'_>, Spent> {
         let ceiling = self.ceiling.load(Relaxed);
-        let counter = self.counter.load(Relaxed);
-        if counter.max(from.0).saturating_add(n) > ceiling {
+        let counter = self.counter.0.load(Relaxed);
+        let first = counter.max(from.0);
+        if first.saturating_add(n) > ceiling {
             return Err(Spent); // also a clock past the ceiling: it must not push the counter on
         }
-        if counter < from.0 {
-            self.counter.fetch_max(from.0, Relaxed);
-        }
-        let first = self.counter.fetch_add(n, Relaxed);
-        if first.saturating_add(n) > ceiling {
-            return Err(Spent);
-        }
-        Ok(Ticks { from: Tick(first), to: Tick(first + n) })
+        Ok(Offer { grant: self, ceiling, counter, ticks: Ticks { from: Tick(first), to: Tick(first + n) } })
     }
 
     /// Publishes a higher ceiling that a successful conditional write has granted. Never lowers it.
@@ -100,9 +123,36 @@ impl Grant {
     /// Ends the grant for good and tells its exact high-water mark: no caller, before or after, gets a tick at or above
     /// it. In whole milliseconds, rounded up, so the next holder may start there.
     pub(crate) fn seal(&self) -> Millis {
-        let counter = self.counter.fetch_or(SEALED, Relaxed) & !SEALED;
+        let counter = self.counter.0.fetch_or(SEALED, Relaxed) & !SEALED;
         let ceiling = self.ceiling.load(Relaxed);
         self.layout.millis_rounded_up(Tick(counter.min(ceiling)))
+    }
+}
+
+impl Offer<'_> {
+    /// What would be taken if nobody else took any meanwhile.
+    pub fn ticks(&self) -> Ticks {
+        self.ticks
+    }
+
+    /// Takes as many ticks as were offered: these, or later ones if others were quicker.
+    #[inline]
+    pub fn take(self) -> Result<Ticks, Spent> {
+        let Ticks { from, to } = self.ticks;
+        let n = to.0 - from.0;
+        let word = &self.grant.counter.0;
+        if self.counter < from.0 {
+            // On to `from` and past what is taken, in one step.
+            match word.compare_exchange(self.counter, to.0, Relaxed, Relaxed) {
+                Ok(_) => return Ok(self.ticks),
+                Err(_) => return self.grant.take(from, n),
+            }
+        }
+        let first = word.fetch_add(n, Relaxed);
+        if first + n > self.ceiling {
+            return Err(Spent);
+        }
+        Ok(Ticks { from: Tick(first), to: Tick(first + n) })
     }
 }
 
