@@ -113,6 +113,15 @@ struct Shared {
 }
 
 impl Shared {
+    /// Somebody took ids, and found few left or none.
+    #[cold]
+    fn is_low(&self, missed: bool) {
+        if missed {
+            self.missed.store(true, Relaxed);
+        }
+        self.wake.notify_one();
+    }
+
     fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().expect("no holder of this lock panics")
     }
@@ -226,6 +235,7 @@ impl Client {
     }
 
     /// An id if one is at hand; costs nanoseconds and never waits. `None`: none is now, and some will soon be.
+    #[inline]
     pub fn try_next_id(&self) -> Option<u64> {
         self.take(1).map(|range| range.first)
     }
@@ -234,10 +244,16 @@ impl Client {
     ///
     /// # Cancel safety
     /// No id is lost with the future.
+    #[inline]
     pub async fn next_id(&self) -> Result<u64, Error> {
-        if let Some(id) = self.try_next_id() {
-            return Ok(id);
+        match self.try_next_id() {
+            Some(id) => Ok(id),
+            // A box, so that the future of an id that is at hand is no larger than itself.
+            None => Box::pin(self.wait_for_one()).await,
         }
+    }
+
+    async fn wait_for_one(&self) -> Result<u64, Error> {
         let mut got = Vec::new();
         self.wait(1, &mut got).await?;
         Ok(got[0].first)
@@ -276,13 +292,11 @@ impl Client {
         counters
     }
 
+    #[inline]
     fn take(&self, most: u32) -> Option<IdRange> {
         let taken = self.shared.stock.take(most, clock::coarse_us());
         if taken.low {
-            if taken.range.is_none() {
-                self.shared.missed.store(true, Relaxed);
-            }
-            self.shared.wake.notify_one();
+            self.shared.is_low(taken.range.is_none());
         }
         taken.range
     }

@@ -49,6 +49,7 @@ impl Span {
     }
 
     /// Up to `most` consecutive ids, and whether the one that raises the alarm is among them.
+    #[inline]
     pub fn take(&self, most: u32, now_us: u64) -> Option<(IdRange, bool)> {
         let mut word = self.word.load(Acquire);
         loop {

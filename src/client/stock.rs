@@ -65,11 +65,18 @@ impl Stock {
     }
 
     /// Up to `most` consecutive ids.
+    #[inline]
     pub fn take(&self, most: u32, now_us: u64) -> Taken {
         let most = most.max(1);
-        if let Some((range, low)) = self.current.take(most, now_us) {
-            return Taken { range: Some(range), low };
+        match self.current.take(most, now_us) {
+            Some((range, low)) => Taken { range: Some(range), low },
+            None => self.take_of_rest(most, now_us),
         }
+    }
+
+    /// The same where the current span is given.
+    #[cold]
+    fn take_of_rest(&self, most: u32, now_us: u64) -> Taken {
         let mut rest = self.rest();
         // Somebody else may have been here in between.
         if let Some((range, low)) = self.current.take(most, now_us) {
