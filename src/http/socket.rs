@@ -19,8 +19,8 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
 
-/// How much is collected before it is sent.
-const OUTBOX_BYTES: usize = 64 * 1024;
+/// How much is collected before it is sent: a message of a gRPC stream, with what frames it.
+const OUTBOX_BYTES: usize = 160 * 1024;
 
 /// So much at once is sent as it is, if nothing was collected before it: to copy it once more would save nothing.
 const LARGE_BYTES: usize = 16 * 1024;
