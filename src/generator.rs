@@ -6,7 +6,7 @@
 use crate::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::clock::Now;
 use crate::id::{Layout, Millis, Origin, Tick};
-use crate::lease::grant::{Grant, Ticks};
+use crate::lease::grant::{Grant, Spent, Ticks};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,41 +93,71 @@ impl Generator {
     #[inline(always)] // a call costs as much as half of it
     pub fn take_within(&self, now: Now, n: u32, within: Duration) -> Result<Taken, Refusal> {
         let layout = self.grant.layout();
+        let n = n.max(1).into();
+        // As nearly always: the clock goes as it went, nobody waits, and what is asked for is there at this millisecond.
+        if self.is_steady(now) && self.saturated_until_us.load(Relaxed) <= now.credible_us {
+            let present = self.present(now);
+            let end = layout.tick(Millis(present.0 + 1));
+            if let Ok(offer) = self.grant.offer(layout.tick(present), n)
+                && offer.ticks().to <= end
+            {
+                return match offer.take() {
+                    Ok(ticks) if ticks.to <= end => Ok(Taken { ticks, wait: Duration::ZERO }),
+                    // Requests that race overshoot what is allowed by at most what runs at once; the wait stays honest.
+                    Ok(ticks) => Ok(self.taken(ticks, now.credible_us)),
+                    Err(Spent) => Err(Refusal::Spent),
+                };
+            }
+        }
+        self.take_and_wait(now, n, within)
+    }
+
+    /// The same when it has to be judged how far the clock has come and who may wait for it.
+    #[cold]
+    fn take_and_wait(&self, now: Now, n: u64, within: Duration) -> Result<Taken, Refusal> {
+        let layout = self.grant.layout();
         let pace_us = self.pace_us(now);
         let saturated = self.saturated_until_us.load(Relaxed) > pace_us;
         let from = Millis(now.credible().0.saturating_sub(if saturated { BACKFILL_MS } else { 0 }));
-
-        let Ok(offer) = self.grant.offer(layout.tick(from), n.max(1).into()) else { return Err(Refusal::Spent) };
-        let offered = offer.ticks();
-        let mut ahead_us = wait_us(layout, offered, pace_us);
-        if ahead_us > 0 {
-            self.allow(Duration::from_micros(ahead_us), within)?;
+        let offer = self.grant.offer(layout.tick(from), n).map_err(|Spent| Refusal::Spent)?;
+        let wait = Duration::from_micros(wait_us(layout, offer.ticks(), pace_us));
+        if wait > self.max_wait {
+            return Err(Refusal::Ahead(wait - self.max_wait));
         }
-        let Ok(ticks) = offer.take() else { return Err(Refusal::Spent) };
-        if ticks != offered {
-            // Requests that race overshoot what is allowed by at most what runs at once; the wait stays honest.
-            ahead_us = wait_us(layout, ticks, pace_us);
+        if wait > within {
+            return Err(Refusal::Late);
         }
-        let wait = if ahead_us > 0 { self.owe(ticks, ahead_us) } else { Duration::ZERO };
-        Ok(Taken { ticks, wait })
+        let ticks = offer.take().map_err(|Spent| Refusal::Spent)?;
+        Ok(self.taken(ticks, pace_us))
     }
 
-    /// Whether a request may wait for so long.
-    #[cold]
-    fn allow(&self, wait: Duration, within: Duration) -> Result<(), Refusal> {
-        match wait {
-            wait if wait > self.max_wait => Err(Refusal::Ahead(wait - self.max_wait)),
-            wait if wait > within => Err(Refusal::Late),
-            _ => Ok(()),
+    /// These ticks, and how long their request waits for the clock.
+    fn taken(&self, ticks: Ticks, pace_us: u64) -> Taken {
+        let layout = self.grant.layout();
+        let wait_us = wait_us(layout, ticks, pace_us);
+        if wait_us > 0 {
+            let until = layout.millis(ticks.last()) + BACKFILL_MS;
+            self.saturated_until_us.fetch_max(until.0 * 1_000, Relaxed);
+        }
+        Taken { ticks, wait: Duration::from_micros(wait_us) }
+    }
+
+    /// The millisecond it is. Most often ids of it were given before, and to see that takes less than to divide.
+    #[inline(always)]
+    fn present(&self, now: Now) -> Millis {
+        let reached = self.grant.reached();
+        match now.credible_us.wrapping_sub(reached.0.wrapping_mul(1_000)) {
+            0..1_000 => reached,
+            _ => now.credible(),
         }
     }
 
-    /// Somebody has to wait for the last of these.
-    #[cold]
-    fn owe(&self, ticks: Ticks, wait_us: u64) -> Duration {
-        let until = self.grant.layout().millis(ticks.last()) + BACKFILL_MS;
-        self.saturated_until_us.fetch_max(until.0 * 1_000, Relaxed);
-        Duration::from_micros(wait_us)
+    /// Whether the wall clock is followed and goes as it went, so that requests are paced by it and there is nothing to judge.
+    #[inline]
+    fn is_steady(&self, now: Now) -> bool {
+        let Now { credible_us, pace_us, boot_us } = now;
+        let expected_us = self.floor_us + self.ahead_us.load(Relaxed) + boot_us;
+        pace_us == credible_us && credible_us + self.born_us == expected_us && self.lost_us.load(Relaxed) == 0
     }
 
     /// What a request is paced by: `V`, and while that is not enough (it stands, or the floor is ahead of it: a borrowed
@@ -136,20 +166,12 @@ impl Generator {
     ///
     /// It runs on when the wall clock has caught up with a `V` that stood, although the clock's own pace then falls back
     /// to `V`: what was issued meanwhile lies ahead of that, and requests would wait for all of it.
-    #[inline]
     fn pace_us(&self, now: Now) -> u64 {
         let Now { credible_us, pace_us, boot_us } = now;
-        let since_floor = self.floor_us + boot_us.saturating_sub(self.born_us);
-        let (known, lost) = (self.ahead_us.load(Relaxed), self.lost_us.load(Relaxed));
-        // As nearly always: the wall clock is followed, and goes as it went.
-        if pace_us == credible_us && since_floor + known == credible_us && lost == 0 {
+        if self.is_steady(now) {
             return credible_us;
         }
-        self.unsteady_pace_us(credible_us, pace_us, since_floor)
-    }
-
-    #[cold]
-    fn unsteady_pace_us(&self, credible_us: u64, pace_us: u64, since_floor: u64) -> u64 {
+        let since_floor = self.floor_us + boot_us.saturating_sub(self.born_us);
         let (ahead, known) = (pace_us.saturating_sub(since_floor), self.ahead_us.load(Relaxed));
         if ahead > known {
             self.ahead_us.fetch_max(ahead, Relaxed);

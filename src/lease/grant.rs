@@ -97,6 +97,12 @@ impl Grant {
         Tick((self.counter.0.load(Relaxed) & !SEALED).min(ceiling))
     }
 
+    /// The millisecond of the next tick, were it given now; past all others once this is sealed.
+    #[inline]
+    pub fn reached(&self) -> Millis {
+        self.layout.millis(Tick(self.counter.0.load(Relaxed)))
+    }
+
     /// Takes `n` ticks, none below `from`. All of them or none: what a race pushes over the ceiling is thrown away.
     pub fn take(&self, from: Tick, n: u64) -> Result<Ticks, Spent> {
         self.offer(from, n)?.take()
