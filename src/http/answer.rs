@@ -2,6 +2,7 @@
 //! never takes more memory than one chunk.
 
 use super::digits::{self, Digits};
+use super::piece::{Line, Piece};
 use super::problem::Code;
 use super::progress;
 use super::pulse::Beat;
@@ -24,8 +25,8 @@ pub struct Answer {
     pub code: Option<Code>,
 }
 
-/// The most one frame of a body holds.
-pub const CHUNK_BYTES: usize = 32 * 1024;
+/// The most one frame of a body holds: the ids of a millisecond as JSON, so that a list of those is sent at once.
+pub const CHUNK_BYTES: usize = 96 * 1024;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -37,14 +38,18 @@ pub struct Body {
 
 #[derive(Debug)]
 enum Content {
-    Full(Option<Bytes>),
+    Full(Option<Piece>),
     Ids(Box<Ids>),
     Grpc(Box<grpc::Body>),
 }
 
 impl Body {
     pub fn full(bytes: Bytes) -> Body {
-        Body { content: Content::Full(Some(bytes).filter(|bytes| !bytes.is_empty())), beat: None }
+        Body { content: Content::Full(Some(bytes).filter(|bytes| !bytes.is_empty()).map(Piece::Bytes)), beat: None }
+    }
+
+    pub fn line(line: Line) -> Body {
+        Body { content: Content::Full(Some(Piece::Line(line))), beat: None }
     }
 
     pub fn empty() -> Body {
@@ -66,29 +71,31 @@ impl Body {
 }
 
 impl hyper::body::Body for Body {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let chunk = match &mut self.content {
-            Content::Full(bytes) => bytes.take(),
-            Content::Ids(ids) => ids.chunk(),
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
+        let piece = match &mut self.content {
+            Content::Full(piece) => piece.take(),
+            Content::Ids(ids) => ids.chunk().map(Piece::Bytes),
             Content::Grpc(body) => {
-                if !body.is_endless() {
-                    return Pin::new(body).poll_frame(cx);
+                let endless = body.is_endless();
+                if endless {
+                    progress::asked();
                 }
-                progress::asked();
                 let frame = ready!(Pin::new(body).poll_frame(cx));
-                progress::gave();
-                return Poll::Ready(frame);
+                if endless {
+                    progress::gave();
+                }
+                return Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(Piece::Bytes))));
             }
         };
-        Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Full(bytes) => bytes.is_none(),
+            Content::Full(piece) => piece.is_none(),
             Content::Ids(ids) => ids.is_done(),
             Content::Grpc(body) => body.is_end_stream(),
         }
@@ -96,7 +103,7 @@ impl hyper::body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Content::Full(piece) => SizeHint::with_exact(piece.as_ref().map_or(0, |piece| piece.len() as u64)),
             Content::Ids(ids) => ids.left.map_or_else(SizeHint::default, SizeHint::with_exact),
             Content::Grpc(_) => SizeHint::default(),
         }
@@ -228,6 +235,7 @@ mod tests {
     use crate::id::{Millis, Origin, SNOWFLAKE64, Tick};
     use crate::issuer::Claim;
     use crate::lease::grant::Ticks;
+    use bytes::Buf;
     use hyper::body::Body as _;
     use proptest::prelude::*;
 
@@ -246,9 +254,9 @@ mod tests {
         while let Poll::Ready(Some(Ok(frame))) =
             Pin::new(&mut body).poll_frame(&mut Context::from_waker(std::task::Waker::noop()))
         {
-            let chunk = frame.into_data().unwrap();
-            assert!(chunk.len() <= CHUNK_BYTES && !chunk.is_empty());
-            bytes.extend_from_slice(&chunk);
+            let piece = frame.into_data().unwrap();
+            assert!(piece.len() <= CHUNK_BYTES && piece.has_remaining());
+            bytes.extend_from_slice(piece.chunk());
         }
         assert!(body.is_end_stream());
         assert_eq!(told.unwrap_or(bytes.len() as u64), bytes.len() as u64);

@@ -4,6 +4,7 @@ use super::answer::{Answer, Body, CHUNK_BYTES, Ids, length};
 use super::body;
 use super::metrics::Metrics;
 use super::openapi;
+use super::piece::Line;
 use super::problem::{Code, Problem};
 use super::query;
 use super::representation::{Representation, choose};
@@ -282,13 +283,7 @@ fn one(id: u64, representation: Representation) -> Body {
         Representation::Text => (b"", b""),
         Representation::Json | Representation::Lines | Representation::Bytes => (br#"{"id":""#, br#""}"#),
     };
-    let mut text = [0; 32];
-    let mut end = 0;
-    for piece in [open, digits, close] {
-        text[end..end + piece.len()].copy_from_slice(piece);
-        end += piece.len();
-    }
-    Body::full(Bytes::copy_from_slice(&text[..end]))
+    Body::line(Line::of([open, digits, close]))
 }
 
 /// An answer nobody may keep.

@@ -7,10 +7,12 @@
 mod answer;
 mod api;
 mod body;
+mod connection;
 mod digits;
 mod metrics;
 mod openapi;
 pub mod ops;
+mod piece;
 mod problem;
 mod progress;
 mod pulse;

@@ -4,15 +4,14 @@
 //! and the connection ends: a full node is not an ill node, and probes still see that. Beyond those nothing is
 //! accepted until one ends; the kernel's backlog holds them.
 
+use super::connection::{self, Connection};
 use super::metrics::{Cut, Metrics, Open, Port};
 use super::problem::{Code, Problem};
 use super::pulse::{Over, Patience, Pulse};
 use super::service::{Service, Site};
-use super::socket::Socket;
-use super::streams::{Inlet, Streams};
+use super::socket::{Outgoing, Socket};
+use super::streams::Streams;
 use crate::topology::Limits;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -32,16 +31,6 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// How long a drain lasts: what is not finished by then is cut.
 const DRAIN: Duration = Duration::from_secs(20);
-
-/// Requests one HTTP/2 connection may have open at once.
-const STREAMS: u32 = 128;
-
-/// How long a peer of HTTP/2 that was asked whether it is there may take to say so.
-const PONG: Duration = Duration::from_secs(20);
-
-/// The parser takes up to this many times the limit, so that what is somewhat too large is refused by us, with
-/// problem details on HTTP/2 too.
-const HEADER_SLACK: usize = 2;
 
 /// What the server needs to know.
 #[derive(Clone, Debug)]
@@ -148,26 +137,6 @@ async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-fn builder(settings: &Settings, streams: Inlet) -> auto::Builder<Inlet> {
-    let head = settings.header_bytes * HEADER_SLACK;
-    let mut builder = auto::Builder::new(streams);
-    // Heads are timed by the pulse: hyper's own timer also runs while a connection is idle.
-    // Heads and bodies are copied together rather than listed for the kernel: most are small.
-    builder.http1().max_buf_size(head.max(8 * 1024)).header_read_timeout(None).writev(false);
-    builder
-        .http2()
-        .max_header_list_size(head.min(u32::MAX as usize) as u32)
-        .max_concurrent_streams(STREAMS)
-        .initial_stream_window_size(64 * 1024)
-        .initial_connection_window_size(256 * 1024)
-        .max_send_buf_size(64 * 1024)
-        // Who only waits, as a watch of health does, is asked whether it is still there.
-        .timer(TokioTimer::new())
-        .keep_alive_interval(settings.patience.idle)
-        .keep_alive_timeout(PONG);
-    builder
-}
-
 /// What happens to a connection.
 enum Event {
     Ended(Result<(), Box<dyn std::error::Error + Send + Sync>>),
@@ -207,16 +176,16 @@ impl Shared {
             return;
         }
         let pulse = Pulse::start();
-        let socket = Socket::new(stream, pulse.clone());
+        let (socket, outgoing) = Socket::new(stream, pulse.clone());
+        let life = self.drive(socket, &outgoing, pulse, turned_away, stopping);
         if turned_away {
             self.metrics.cut(self.settings.port, Cut::TurnedAway);
-            let life = self.drive(socket.clone(), pulse, true, stopping);
             let _ = timeout(self.settings.patience.head, life).await;
-            return socket.linger(None).await;
+            return outgoing.linger(None).await;
         }
-        match self.drive(socket.clone(), pulse, false, stopping).await {
-            Ended::Midway => socket.linger(None).await,
-            Ended::Late(problem) => socket.linger(Some(problem)).await,
+        match life.await {
+            Ended::Midway => outgoing.linger(None).await,
+            Ended::Late(problem) => outgoing.linger(Some(problem)).await,
             Ended::AtRest => {}
         }
     }
@@ -225,6 +194,7 @@ impl Shared {
     async fn drive(
         self: &Arc<Shared>,
         socket: Socket,
+        outgoing: &Outgoing,
         pulse: Arc<Pulse>,
         turned_away: bool,
         mut stopping: watch::Receiver<bool>,
@@ -233,8 +203,8 @@ impl Shared {
         let header_bytes = self.settings.header_bytes;
         let service = Service { site: self.site.clone(), header_bytes, turned_away, pulse: pulse.clone() };
         let (inlet, mut streams) = Streams::new(patience.answer);
-        let builder = builder(&self.settings, inlet);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(socket.clone()), service));
+        let mut opening = Some((socket, service, inlet));
+        let mut connection = pin!(None::<Connection>);
         let mut timer = pin!(sleep_until(pulse.due(&patience)));
         let signal = stopping.clone();
         let mut stop = pin!(stopping.wait_for(|stop| *stop));
@@ -244,11 +214,21 @@ impl Shared {
         let mut awaited = false;
         loop {
             let event = poll_fn(|cx| {
-                loop {
-                    if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-                        return Poll::Ready(Event::Ended(result));
+                if let Some((socket, ..)) = &mut opening
+                    && let Poll::Ready(version) = socket.poll_version(cx)
+                    && let Some((socket, service, inlet)) = opening.take()
+                {
+                    let version = match version {
+                        Ok(version) => version,
+                        Err(error) => return Poll::Ready(Event::Ended(Err(error.into()))),
+                    };
+                    connection.set(Some(connection::begin(version, socket, service, &self.settings, inlet)));
+                }
+                while let Some(connection) = connection.as_mut().as_pin_mut() {
+                    if let Poll::Ready(result) = connection.poll(cx) {
+                        return Poll::Ready(Event::Ended(result.map_err(Into::into)));
                     }
-                    if let Poll::Ready(Err(error)) = socket.poll_send(cx) {
+                    if let Poll::Ready(Err(error)) = outgoing.poll_send(cx) {
                         return Poll::Ready(Event::Ended(Err(error.into())));
                     }
                     if !streams.run(cx) {
@@ -293,7 +273,10 @@ impl Shared {
                 },
                 Event::Stop => {
                     told = true;
-                    connection.as_mut().graceful_shutdown();
+                    match connection.as_mut().as_pin_mut() {
+                        Some(connection) => connection::finish(connection),
+                        None => return Ended::Midway,
+                    }
                 }
             }
         }
