@@ -38,6 +38,7 @@ mod error;
 mod harvest;
 mod keeper;
 mod line;
+mod next;
 mod pool;
 mod prefetch;
 mod regions;
@@ -60,11 +61,12 @@ use crate::id::IdRange;
 use budget::Budget;
 use counters::Sums;
 use keeper::Closing;
+use next::NextId;
 use roster::Roster;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard};
-use stock::Stock;
+use stock::{Stock, Taken};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
@@ -113,13 +115,21 @@ struct Shared {
 }
 
 impl Shared {
-    /// Somebody took ids, and found few left or none.
+    /// What is left to do when few ids are, or none of the current span: one call, out of the way of all others.
     #[cold]
-    fn is_low(&self, missed: bool) {
-        if missed {
-            self.missed.store(true, Relaxed);
+    #[inline(never)]
+    fn take_rarely(&self, taken: Option<(IdRange, bool)>, most: u32, now_us: u64) -> Option<IdRange> {
+        let Taken { range, low } = match taken {
+            Some((range, low)) => Taken { range: Some(range), low },
+            None => self.stock.take(most, now_us),
+        };
+        if low {
+            if range.is_none() {
+                self.missed.store(true, Relaxed);
+            }
+            self.wake.notify_one();
         }
-        self.wake.notify_one();
+        range
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {
@@ -245,12 +255,8 @@ impl Client {
     /// # Cancel safety
     /// No id is lost with the future.
     #[inline]
-    pub async fn next_id(&self) -> Result<u64, Error> {
-        match self.try_next_id() {
-            Some(id) => Ok(id),
-            // A box, so that the future of an id that is at hand is no larger than itself.
-            None => Box::pin(self.wait_for_one()).await,
-        }
+    pub fn next_id(&self) -> impl Future<Output = Result<u64, Error>> + Send {
+        NextId::of(self)
     }
 
     async fn wait_for_one(&self) -> Result<u64, Error> {
@@ -292,13 +298,15 @@ impl Client {
         counters
     }
 
-    #[inline]
+    /// The clock is read for each id, although that is nearly half of the cost. The task drops what is too old, but not
+    /// while nobody drives its runtime or the process is stopped; then only who takes an id can see how old it is.
+    #[inline(always)] // or the range is returned through memory
     fn take(&self, most: u32) -> Option<IdRange> {
-        let taken = self.shared.stock.take(most, clock::coarse_us());
-        if taken.low {
-            self.shared.is_low(taken.range.is_none());
+        let now_us = clock::coarse_us();
+        match self.shared.stock.take_current(most, now_us) {
+            Some((range, false)) => Some(range),
+            rare => self.shared.take_rarely(rare, most, now_us),
         }
-        taken.range
     }
 
     /// Takes what is there, and waits for the rest.

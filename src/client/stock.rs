@@ -64,21 +64,18 @@ impl Stock {
         Stock { layout, current: Span::empty(), rest: Mutex::default() }
     }
 
-    /// Up to `most` consecutive ids.
+    /// Up to `most` consecutive ids of the current span, and whether the stock is low with them: what nearly every id
+    /// takes. `None`: ask [`take`](Stock::take).
     #[inline]
-    pub fn take(&self, most: u32, now_us: u64) -> Taken {
-        let most = most.max(1);
-        match self.current.take(most, now_us) {
-            Some((range, low)) => Taken { range: Some(range), low },
-            None => self.take_of_rest(most, now_us),
-        }
+    pub fn take_current(&self, most: u32, now_us: u64) -> Option<(IdRange, bool)> {
+        self.current.take(most.max(1), now_us)
     }
 
-    /// The same where the current span is given.
-    #[cold]
-    fn take_of_rest(&self, most: u32, now_us: u64) -> Taken {
+    /// Up to `most` consecutive ids, of the next span when the current one is given.
+    pub fn take(&self, most: u32, now_us: u64) -> Taken {
+        let most = most.max(1);
         let mut rest = self.rest();
-        // Somebody else may have been here in between.
+        // Behind the lock, where nobody exchanges it.
         if let Some((range, low)) = self.current.take(most, now_us) {
             return Taken { range: Some(range), low };
         }
