@@ -37,10 +37,10 @@ const MOST_ADDED: Duration = Duration::from_secs(1);
 const HELD: u32 = 1 << 20;
 
 const ABOUT_FAULTS: &str = "\
-Four real nodes, one a region, and eight callers of one client with the default settings (attempt 300 ms, deadline 2 s), \
-the first region failing under them. Seven callers take single ids, the eighth a thousand at a time, each 1 ms after the \
-last. Ids of a run are compared exactly. *Added* is the longest call that ended after the fault began, less the median of \
-the calls before it; so this machine's noise is in it. A crash is SIGKILL to the first region and then to the second; a \
+Real nodes, and eight callers of one client with the default settings (attempt 300 ms, deadline 2 s), the first node \
+failing under them: two nodes where it says so, else four, one a region. Seven callers take single ids, the eighth a \
+thousand at a time, each 1 ms after the last. Ids of a run are compared exactly. *Added* is the longest call that ended \
+after the fault began, less the median of the calls before it; so this machine's noise is in it. A crash is SIGKILL; a \
 hang is SIGSTOP, and SIGCONT once others have given half a million ids, so that late answers come; a black hole drops \
 what is sent to the first region, SYNs of new connections as well, as when a machine or the way to it is gone. *Without \
 prefetch*: `Prefetch { min: 1, horizon: 0 }`, so that each id is a request or waits for one.";
@@ -94,7 +94,9 @@ fn main() -> ExitCode {
 
 fn name(fault: Fault) -> &'static str {
     match fault {
-        Fault::Crash => "crash",
+        Fault::NodeOfTwo => "crash of one of two nodes of the only region",
+        Fault::RegionOfTwo => "crash of one of two regions",
+        Fault::Crash => "crash of one region, then of the next",
         Fault::Hang => "hang",
         Fault::BlackHole => "black hole",
     }

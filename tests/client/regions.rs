@@ -1,17 +1,29 @@
-//! Real nodes of four regions that are killed, stopped and cut off under a load that never pauses: nothing fails, and no
-//! id comes twice.
+//! Real nodes of one to four regions that are killed, stopped and cut off under a load that never pauses: nothing fails,
+//! and no id comes twice.
 
 use super::{datacenter, direct, draw, prefetching};
 use crate::support::failover::{Fault, Fleet, NAMES, fail};
+use meridian::client::Settings;
 
 async fn check(fault: Fault) {
-    for settings in [prefetching(), direct()] {
-        let noticed = fail(fault, settings).await;
-        println!("{noticed:?}");
-        assert!(noticed.failures.is_empty(), "{noticed:?}");
-        assert_eq!((noticed.duplicates, noticed.counters.failed), (0, 0), "{noticed:?}");
-        assert!(noticed.counters.failovers >= 1 && noticed.counters.ejections >= 1, "{noticed:?}");
-    }
+    check_with(fault, prefetching()).await;
+    check_with(fault, direct()).await;
+}
+
+async fn check_with(fault: Fault, settings: Settings) {
+    let noticed = fail(fault, settings).await;
+    println!("{noticed:?}");
+    assert!(noticed.failures.is_empty(), "{noticed:?}");
+    assert_eq!((noticed.duplicates, noticed.counters.failed), (0, 0), "{noticed:?}");
+    assert!(noticed.counters.retries >= 1 && noticed.counters.ejections >= 1, "{noticed:?}");
+    assert_eq!(noticed.counters.failovers >= 1, fault != Fault::NodeOfTwo, "to another region, if any: {noticed:?}");
+}
+
+/// What users have: the default settings, the deadline of 2 s as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_fails_when_one_of_two_nodes_is_killed() {
+    check_with(Fault::NodeOfTwo, Settings::default()).await;
+    check_with(Fault::RegionOfTwo, Settings::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,14 +1,15 @@
-//! A real node of each region, the first of which fails under callers that never pause, and what they noticed.
+//! Real nodes, the first of which fails under callers that never pause, and what they noticed.
 
 use super::program::{Program, meridian, send};
 use super::proxy::Proxy;
 use super::wait_for;
-use super::web::await_ok;
+use super::web::{await_ok, get};
 use hdrhistogram::Histogram;
 use meridian::census::{Bounds, Census};
 use meridian::client::{Client, Counters, Error, Regions, Settings};
-use meridian::id::{IdRange, SNOWFLAKE64};
+use meridian::id::{IdRange, Origin, SNOWFLAKE64};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -18,12 +19,16 @@ use tokio::task::JoinSet;
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/regions/meridian.yaml");
 const CALLERS: u32 = 8;
 
-/// In the order of their datacenters.
+/// All regions.
 pub const NAMES: [&str; 4] = ["us-east", "us-west", "eu-west", "apac"];
 
-/// How a region fails.
+/// How a node fails; the only one of its region, unless said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
+    /// SIGKILL to one of two nodes of one region, which is all there is.
+    NodeOfTwo,
+    /// The same where the two are a region each.
+    RegionOfTwo,
     /// SIGKILL: connections are cut, new ones refused. Soon the second region crashes as well.
     Crash,
     /// SIGSTOP: connections stay, new ones are made, nobody answers. Then SIGCONT: late answers come.
@@ -33,7 +38,16 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Fault; 3] = [Fault::Crash, Fault::Hang, Fault::BlackHole];
+    pub const ALL: [Fault; 5] = [Fault::NodeOfTwo, Fault::RegionOfTwo, Fault::Crash, Fault::Hang, Fault::BlackHole];
+
+    /// The regions of the nodes.
+    fn nodes(self) -> &'static [&'static str] {
+        match self {
+            Fault::NodeOfTwo => &["us-east", "us-east"],
+            Fault::RegionOfTwo => &["us-east", "us-west"],
+            Fault::Crash | Fault::Hang | Fault::BlackHole => &NAMES,
+        }
+    }
 }
 
 /// What callers noticed of a fault.
@@ -48,46 +62,60 @@ pub struct Noticed {
     pub counters: Counters,
 }
 
-/// Lets the first region fail under load. Panics if others do not take over, or a region that hung does not come back.
+/// Lets the first node fail under load. Panics if others do not take over, or one that hung does not come back.
 pub async fn fail(fault: Fault, settings: Settings) -> Noticed {
-    let mut fleet = Fleet::start();
+    let mut fleet = Fleet::of(fault.nodes());
     let mut door = (fault == Fault::BlackHole).then(|| fleet.put_proxy_before_first());
-    let client = fleet.client(NAMES.len(), settings);
+    let client = fleet.client(fleet.nodes.len(), settings);
     let load = Load::start(&client);
-    load.draws_from(0, 100_000).await;
+    load.draws_from(&fleet, 0, 100_000).await;
     load.begin_fault();
     match (fault, &mut door) {
+        (Fault::NodeOfTwo | Fault::RegionOfTwo, _) => {
+            fleet.signal(0, libc::SIGKILL);
+            load.draws_from(&fleet, 1, 500_000).await;
+        }
         (Fault::Hang, _) => {
             fleet.signal(0, libc::SIGSTOP);
-            load.draws_from(1, 500_000).await;
+            load.draws_from(&fleet, 1, 500_000).await;
             fleet.signal(0, libc::SIGCONT);
-            load.draws_from(0, 100_000).await;
+            load.draws_from(&fleet, 0, 100_000).await;
         }
         (Fault::BlackHole, Some(door)) => {
             door.become_black_hole();
-            load.draws_from(1, 500_000).await;
+            load.draws_from(&fleet, 1, 500_000).await;
         }
         (Fault::Crash | Fault::BlackHole, _) => {
             fleet.signal(0, libc::SIGKILL);
-            load.draws_from(1, 200_000).await;
+            load.draws_from(&fleet, 1, 200_000).await;
             fleet.signal(1, libc::SIGKILL);
-            load.draws_from(2, 300_000).await;
+            load.draws_from(&fleet, 2, 300_000).await;
         }
     }
     load.end(&client).await
 }
 
-/// A node of each region, with locked files to meet at.
+/// Nodes, with locked files to meet at.
 pub struct Fleet {
     pub nodes: Vec<Program>,
+    /// The region of each.
+    regions: Vec<&'static str>,
     urls: Vec<String>,
+    /// Whose ids each gives.
+    origins: Vec<Origin>,
     _folder: TempDir,
 }
 
 impl Fleet {
+    /// A node of each region.
     pub fn start() -> Fleet {
+        Fleet::of(&NAMES)
+    }
+
+    /// A node for each time a region is named; those of one region stand together.
+    fn of(regions: &[&'static str]) -> Fleet {
         let folder = TempDir::new().expect("a folder");
-        let start = |region: &str| {
+        let start = |region: &&str| {
             let place = format!("file:{}", folder.path().join(region).display());
             let mut command = meridian(&["serve", "--json", "--init", "--manifest", MANIFEST, "--region", region]);
             command.args(["--coordination", &place, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
@@ -97,19 +125,23 @@ impl Fleet {
             let url = |key: &str| bound[key].as_str().expect("a URL").to_owned();
             (node, url("http"), url("ops"))
         };
-        let (mut nodes, mut urls) = (Vec::new(), Vec::new());
-        for (node, http, ops) in NAMES.map(start) {
+        let (mut nodes, mut urls, mut origins) = (Vec::new(), Vec::new(), Vec::new());
+        for (node, http, ops) in regions.iter().map(start).collect::<Vec<_>>() {
             await_ok(&ops, "/readyz");
+            let id = get(&http, "/api/v1/ids?count=1", "application/json").expect("an answer").ids()[0];
+            origins.push(origin(id));
             nodes.push(node);
             urls.push(http);
         }
-        Fleet { nodes, urls, _folder: folder }
+        Fleet { nodes, regions: regions.to_vec(), urls, origins, _folder: folder }
     }
 
     /// A client of the first of them, in order.
     pub fn client(&self, first: usize, settings: Settings) -> Client {
-        let regions = NAMES.iter().zip(&self.urls).take(first);
-        let regions = regions.fold(Regions::new(), |regions, (name, url)| regions.region(*name, [url]).expect("a URL"));
+        let nodes: Vec<(&str, &String)> = self.regions.iter().copied().zip(&self.urls).take(first).collect();
+        let regions = nodes.chunk_by(|one, next| one.0 == next.0).fold(Regions::new(), |regions, of_one| {
+            regions.region(of_one[0].0, of_one.iter().map(|(_, url)| url)).expect("URLs")
+        });
         Client::with(regions, settings).expect("settings within their bounds")
     }
 
@@ -135,8 +167,7 @@ struct Load {
 struct Got {
     census: Census,
     ids: u64,
-    /// Ids by datacenter.
-    of: [u64; NAMES.len()],
+    of: HashMap<Origin, u64>,
     failures: Vec<Error>,
     faulty: bool,
     /// Microseconds of the calls that ended before the fault began.
@@ -151,7 +182,7 @@ impl Load {
         let got = Arc::new(Mutex::new(Got {
             census: Census::new(SNOWFLAKE64, Bounds::default(), std::env::temp_dir()),
             ids: 0,
-            of: [0; NAMES.len()],
+            of: HashMap::new(),
             failures: Vec::new(),
             faulty: false,
             calm: micros(),
@@ -185,11 +216,12 @@ impl Load {
         self.got().faulty = true;
     }
 
-    /// Waits until the region has given so many more.
-    async fn draws_from(&self, region: usize, more: u64) {
-        let before = self.got().of[region];
-        let enough = async || (self.got().of[region] >= before + more).then_some(());
-        wait_for(&format!("ids from {}", NAMES[region]), enough).await;
+    /// Waits until the node has given so many more.
+    async fn draws_from(&self, fleet: &Fleet, node: usize, more: u64) {
+        let given = || self.got().of.get(&fleet.origins[node]).copied().unwrap_or(0);
+        let before = given();
+        let enough = async || (given() >= before + more).then_some(());
+        wait_for(&format!("ids from {}, node {node}", fleet.regions[node]), enough).await;
     }
 
     async fn end(mut self, client: &Client) -> Noticed {
@@ -216,10 +248,9 @@ impl Got {
         match drawn {
             Ok(ranges) => {
                 for range in ranges {
-                    let origin = SNOWFLAKE64.decode(range.first).expect("an id of the layout").origin;
                     self.census.add(range).expect("it fits into memory");
                     self.ids += u64::from(range.count);
-                    self.of[usize::from(origin.datacenter)] += u64::from(range.count);
+                    *self.of.entry(origin(range.first)).or_default() += u64::from(range.count);
                 }
             }
             Err(error) => self.failures.push(error),
@@ -227,4 +258,8 @@ impl Got {
         let calls = if self.faulty { &mut self.after } else { &mut self.calm };
         calls.record(took.as_micros() as u64).expect("it takes any number");
     }
+}
+
+fn origin(id: u64) -> Origin {
+    SNOWFLAKE64.decode(id).expect("an id of the layout").origin
 }
