@@ -2,7 +2,7 @@
 
 use super::fake::{Act, Fake};
 use super::{direct, draw, prefetching};
-use crate::support::wait_for;
+use crate::support::{block_until, wait_for};
 use meridian::client::{Client, Error, IDS_PER_CALL, Prefetch, Regions, Settings};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::SeqCst;
@@ -84,6 +84,22 @@ async fn what_is_held_too_long_is_dropped_and_an_idle_client_asks_nobody() {
     assert_eq!(client.try_next_id(), None);
     draw(&client, 1).await;
     assert!(fake.requests() > before);
+}
+
+/// The client's task cannot drop what is old there, so that whoever takes an id has to see it.
+#[test]
+fn nothing_too_old_is_given_while_nobody_drives_the_runtime() {
+    let fake = Fake::start(1, |_| Act::Give);
+    let prefetch = Prefetch { min: 10_000, max_age: Duration::from_secs(1), ..Prefetch::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = runtime.block_on(async {
+        let client = client(&fake, Settings { prefetch, ..prefetching() });
+        draw(&client, 1).await;
+        client
+    });
+    block_until("what is held to be too old", || client.try_next_id().is_none().then_some(()));
+    let counters = client.counters();
+    assert!(counters.held == 0 && counters.dropped > 0, "not because it was used up: {counters:?}");
 }
 
 #[tokio::test]
