@@ -311,9 +311,10 @@ impl Issuer {
     }
 
     /// Claims a slice at its time, or as soon after it as those who want few have let the clock catch up, and says how long
-    /// it takes the clock to reach it.
+    /// it takes the clock to reach it. Its time is when the clock is as near as a claim asks for: who is alone, and was just
+    /// given the slice before, then sleeps once for both.
     async fn claim_in_turn(&self, n: u32, turn_us: u64, slept: &mut bool) -> Result<(Claim, Duration), Refused> {
-        *slept |= self.sleep_until(turn_us).await;
+        *slept |= self.sleep_until(turn_us.saturating_sub(LEAD.as_micros() as u64)).await;
         loop {
             let by = match self.claim_if_caught_up(n) {
                 Err(Refused::Ahead(by)) => by,

@@ -6,7 +6,7 @@ use super::status;
 use super::stream::Batches;
 use crate::issuer::Issued;
 use crate::load::Stream;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame};
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -22,6 +22,7 @@ enum Messages {
     Framed(Option<Bytes>),
     Packed {
         packed: Packed,
+        memory: BytesMut,
         /// Held until the last byte is on its way.
         _stream: Option<Stream>,
     },
@@ -34,7 +35,7 @@ impl Reply {
     }
 
     pub fn packed(issued: &Issued, stream: Option<Stream>) -> Reply {
-        Reply(Messages::Packed { packed: Packed::new(issued), _stream: stream })
+        Reply(Messages::Packed { packed: Packed::new(issued), memory: BytesMut::new(), _stream: stream })
     }
 
     pub fn stream(batches: Batches) -> Reply {
@@ -44,7 +45,7 @@ impl Reply {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
         match &mut self.0 {
             Messages::Framed(message) => Poll::Ready(message.take().map(Ok)),
-            Messages::Packed { packed, .. } => Poll::Ready(packed.chunk().map(Ok)),
+            Messages::Packed { packed, memory, .. } => Poll::Ready(packed.chunk(memory).map(Ok)),
             Messages::Stream(batches) => batches.poll_chunk(cx),
         }
     }

@@ -4,8 +4,8 @@
 use crate::issuer::{Issued, Ranges};
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// The most one frame of an answer holds.
-pub const CHUNK_BYTES: usize = 32 * 1024;
+/// The most one frame of an answer holds: a message of a stream as it comes unless the request says, so that it leaves at once.
+pub const CHUNK_BYTES: usize = 16_384 * 8 + HEAD_BYTES;
 
 /// Field 1, length-delimited.
 const TAG: u8 = 1 << 3 | 2;
@@ -28,38 +28,39 @@ impl Packed {
         Packed { head: true, ranges: issued.ranges(), range: 0..0, left: issued.count() }
     }
 
-    /// The next bytes of the message; `None` when all were given.
-    pub fn chunk(&mut self) -> Option<Bytes> {
+    /// The next bytes of the message; `None` when all were given. They are put into `memory`, which is
+    /// empty, and is used again when nobody holds the chunks from it: to allocate so much each time is to ask the kernel for it.
+    pub fn chunk(&mut self, memory: &mut BytesMut) -> Option<Bytes> {
         if self.left == 0 {
             return None;
         }
         let bytes = self.left * 8;
-        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES.min(bytes as usize + HEAD_BYTES));
+        memory.reserve(CHUNK_BYTES.min(bytes as usize + HEAD_BYTES));
         if std::mem::take(&mut self.head) {
             let length = varint(bytes);
-            chunk.put_u8(0);
-            chunk.put_u32(1 + length.len() as u32 + bytes as u32);
-            chunk.put_u8(TAG);
-            chunk.put_slice(&length);
+            memory.put_u8(0);
+            memory.put_u32(1 + length.len() as u32 + bytes as u32);
+            memory.put_u8(TAG);
+            memory.put_slice(&length);
         }
         while self.left > 0 {
             if self.range.is_empty() {
                 self.range = self.ranges.next()?.ids();
             }
-            let room = (CHUNK_BYTES - chunk.len()) / 8;
+            let room = (CHUNK_BYTES - memory.len()) / 8;
             let n = room.min((self.range.end - self.range.start) as usize);
             if n == 0 {
                 break;
             }
-            let at = chunk.len();
-            chunk.resize(at + n * 8, 0);
-            for (place, id) in chunk[at..].chunks_exact_mut(8).zip(self.range.start..) {
+            let at = memory.len();
+            memory.resize(at + n * 8, 0);
+            for (place, id) in memory[at..].chunks_exact_mut(8).zip(self.range.start..) {
                 place.copy_from_slice(&id.to_le_bytes());
             }
             self.range.start += n as u64;
             self.left -= n as u64;
         }
-        Some(chunk.freeze())
+        Some(memory.split().freeze())
     }
 }
 
@@ -102,7 +103,8 @@ mod tests {
                 let issued = Issued::from(claim);
                 let mut packed = Packed::new(&issued);
                 let mut bytes = Vec::new();
-                while let Some(chunk) = packed.chunk() {
+                let mut memory = BytesMut::new();
+                while let Some(chunk) = packed.chunk(&mut memory) {
                     prop_assert!(!chunk.is_empty() && chunk.len() <= CHUNK_BYTES);
                     bytes.extend_from_slice(&chunk);
                 }

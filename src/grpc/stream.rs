@@ -6,7 +6,7 @@ use super::status;
 use crate::desk::{Desk, Refused};
 use crate::issuer::Issued;
 use crate::load::{self, Shed};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
@@ -29,6 +29,7 @@ pub struct Batches {
     /// The node was leaving already when this began, so that it lasts until the node stops.
     opened_late: bool,
     state: State,
+    memory: BytesMut,
     _held: load::Stream,
 }
 
@@ -47,6 +48,7 @@ impl Batches {
             by,
             opened_late: desk.is_leaving(),
             state: State::Idle,
+            memory: BytesMut::new(),
             _held: desk.stream()?,
             desk: desk.clone(),
         })
@@ -75,7 +77,7 @@ impl Batches {
                         return Poll::Ready(Some(Err(status)));
                     }
                 },
-                State::Sending(packed) => match packed.chunk() {
+                State::Sending(packed) => match packed.chunk(&mut self.memory) {
                     Some(chunk) => return Poll::Ready(Some(Ok(chunk))),
                     None => self.state = State::Idle,
                 },

@@ -73,8 +73,9 @@ async fn nothing_is_drawn_for_who_does_not_read() {
     let mut client = IdServiceClient::new(channel.unwrap());
     let mut stream = client.stream(endless(0)).await.unwrap().into_inner();
     let first = within(stream.message()).await.unwrap().unwrap().ids.len() as u64;
-    // What the caller's window, the buffer before it and one chunk hold, and the messages these are in the middle of.
-    let most = first + (64 + 64 + 32) * 1024 / 8 + 2 * u64::from(BATCH);
+    // What the caller's window and the buffer before it hold, a chunk, which is a message, and the messages these are in the
+    // middle of.
+    let most = first + (64 + 64) * 1024 / 8 + 3 * u64::from(BATCH);
     let drawn = settled(&node).await;
     assert!((first..=most).contains(&drawn), "{drawn} drawn for {first} read");
     let mut read = first;
