@@ -26,7 +26,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How this node is, as of now.
@@ -52,7 +52,8 @@ pub struct Parts {
 /// The public port's calls.
 pub struct Api {
     parts: Parts,
-    openapi: Bytes,
+    /// Made when somebody asks for it: it took a third of all instructions of a start.
+    openapi: OnceLock<Bytes>,
     index: Bytes,
     /// The headers of one id, as JSON and as text: to copy them costs less than to make them.
     one_as_json: HeaderMap,
@@ -67,11 +68,10 @@ impl std::fmt::Debug for Api {
 
 impl Api {
     pub fn new(parts: Parts) -> Api {
-        let openapi = Bytes::from(openapi::document(parts.limits.ids_per_request).to_string());
         let index = index(route::PUBLIC);
         let [one_as_json, one_as_text] = [Representation::Json, Representation::Text]
             .map(|way| fresh(way.media_type(), Body::empty()).response.headers().clone());
-        Api { parts, openapi, index, one_as_json, one_as_text }
+        Api { parts, openapi: OnceLock::new(), index, one_as_json, one_as_text }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -194,7 +194,10 @@ impl Api {
                 let report = (self.parts.region_health)();
                 Ok(verdict(report.node.status, &report))
             }
-            Route::OpenApi => Ok(fixed("application/json", self.openapi.clone())),
+            Route::OpenApi => {
+                let document = || Bytes::from(openapi::document(self.parts.limits.ids_per_request).to_string());
+                Ok(fixed("application/json", self.openapi.get_or_init(document).clone()))
+            }
             Route::Index => Ok(fixed("application/json", self.index.clone())),
             Route::Metrics | Route::Live | Route::Ready | Route::Drain | Route::Undrain | Route::Unknown => {
                 Err(Problem::new(Code::Internal, "this call belongs to the other port"))
