@@ -19,7 +19,7 @@ use crate::load::Load;
 use crate::manifest::nearest;
 use crate::metrics;
 use crate::outcomes::Outcomes;
-use crate::peers::{Peers, Probing, Target, Thresholds};
+use crate::peers::{Names, Peers, Probing, Target, Thresholds};
 use crate::shutdown::{Signals, Told};
 use crate::topology::{self, Region, Topology};
 use anyhow::Context;
@@ -285,8 +285,9 @@ fn targets(args: &ServeArgs, topology: &Topology, own: &Region) -> anyhow::Resul
         }
         urls.insert(&region.name, url.to_owned());
     }
+    let names = Names::default();
     let target = |(name, url): (&str, String)| {
-        let target = Target::new(&url).map_err(|error| Failed::usage(format!("--peer {name}: {error:#}")))?;
+        let target = Target::new(&url, &names).map_err(|error| Failed::usage(format!("--peer {name}: {error:#}")))?;
         Ok((name.to_owned(), target))
     };
     urls.into_iter().map(target).collect()

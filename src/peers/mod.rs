@@ -9,7 +9,7 @@ mod surge;
 mod verdict;
 
 pub use order::{Declined, Order};
-pub use probe::Target;
+pub use probe::{Names, Target};
 pub use verdict::{Thresholds, Verdict};
 
 use crate::clock;

@@ -4,11 +4,23 @@ use crate::client::dns;
 use crate::fetch::{self, REGION_HEALTH_PATH};
 use hickory_resolver::TokioResolver;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// More addresses of one region are not asked in one look.
 const ADDRESSES: usize = 16;
+
+/// The system's resolver, made when a name is first asked for, and shared.
+#[derive(Clone, Default)]
+pub struct Names(Arc<OnceLock<Result<TokioResolver, String>>>);
+
+impl Names {
+    /// A host without DNS settings serves all the same; it does not see its peers.
+    fn resolver(&self) -> Result<&TokioResolver, String> {
+        self.0.get_or_init(|| dns::resolver(&[])).as_ref().map_err(String::clone)
+    }
+}
 
 /// Where a peer is asked. Its name is resolved again whenever the TTL of its addresses is over; a name that cannot be
 /// resolved keeps those it had.
@@ -16,20 +28,20 @@ pub struct Target {
     url: String,
     host: String,
     port: u16,
-    /// `None`: the host is an address. A host without DNS settings serves all the same; it does not see its peers.
-    resolver: Option<Result<TokioResolver, String>>,
+    /// `None`: the host is an address.
+    names: Option<Names>,
     addresses: Vec<IpAddr>,
     valid_until: Option<Instant>,
 }
 
 impl Target {
     /// Of `http://host:port`.
-    pub fn new(url: &str) -> anyhow::Result<Target> {
+    pub fn new(url: &str, names: &Names) -> anyhow::Result<Target> {
         let (host, port) = fetch::endpoint(url)?;
         let addresses: Vec<IpAddr> = host.parse().into_iter().collect();
-        let resolver = addresses.is_empty().then(|| dns::resolver(&[]));
+        let names = addresses.is_empty().then(|| names.clone());
         let url = format!("{}{REGION_HEALTH_PATH}", url.trim_end_matches('/'));
-        Ok(Target { url, host, port, resolver, addresses, valid_until: None })
+        Ok(Target { url, host, port, names, addresses, valid_until: None })
     }
 
     /// Whether the region says that it is well; else what it said.
@@ -55,10 +67,8 @@ impl Target {
     }
 
     async fn resolve(&mut self, by: tokio::time::Instant) -> Result<(), String> {
-        let resolver = match &self.resolver {
-            None => return Ok(()),
-            Some(resolver) => resolver.as_ref().map_err(String::clone)?,
-        };
+        let Some(names) = &self.names else { return Ok(()) };
+        let resolver = names.resolver()?;
         if self.valid_until.is_some_and(|until| Instant::now() < until) {
             return Ok(());
         }
