@@ -1,7 +1,9 @@
 //! Logs: to stderr, for people on a terminal and as JSON for machines elsewhere. Colour only on a terminal.
 
 use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -12,14 +14,16 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `filter` is in the syntax of `tracing_subscriber::EnvFilter`, for instance `info,meridian=debug`.
+/// Starts logging. `filter`: levels, of all or of a module and what is below it, for instance `info,meridian=debug`. It could be
+/// told by spans and fields too, at the price of a whole engine of regular expressions in every node.
 pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
+    let filter: Targets = filter.parse().map_err(|error| {
         anyhow::anyhow!("log filter {filter:?}: {error}; write for instance info or meridian=debug")
     })?;
     let terminal = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        // Not this one's own limit, but the filter's.
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(std::io::stderr)
         .with_target(false)
         // It would report a failed write by `eprintln!`, which panics: a node must outlive the reader of its logs.
@@ -29,6 +33,9 @@ pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let started = if text { lines.with_ansi(terminal).try_init() } else { lines.json().try_init() };
+    let started = match text {
+        true => lines.with_ansi(terminal).finish().with(filter).try_init(),
+        false => lines.json().finish().with(filter).try_init(),
+    };
     started.map_err(|error| anyhow::anyhow!("logging: {error}"))
 }
