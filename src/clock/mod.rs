@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Acquire, Ordering::Relaxed, Orderin
 use std::time::Duration;
 
 /// How often REALTIME is compared with BOOTTIME. Between two looks time goes on at BOOTTIME's pace.
-pub const SAMPLE_EVERY: Duration = Duration::from_millis(200);
+pub const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 
 /// `standing_us` in the atomic: the wall clock is followed.
 const FOLLOWING: i64 = i64::MIN;
