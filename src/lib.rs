@@ -11,6 +11,7 @@ pub const VERSION: &str =
 pub mod atomic;
 pub mod cli;
 pub mod fetch;
+pub mod heap;
 pub mod histogram;
 pub mod id;
 pub mod load;

@@ -12,6 +12,7 @@ const LAYERS: &[(u32, &[&str])] = &[
             "atomic",
             "cli",
             "fetch",
+            "heap",
             "histogram",
             "id",
             "load",

@@ -9,6 +9,7 @@ use crate::desk::Desk;
 use crate::grpc::{self, Grpc};
 use crate::health::verdict::Criterion;
 use crate::health::{self, Health, report};
+use crate::heap::{self, Crowd};
 use crate::http::{self, Api, Judge, Ops, Parts};
 use crate::issuer::Issuer;
 use crate::lease::grant::Grant;
@@ -157,7 +158,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     let operator = peers.clone();
     let ops = Arc::new(Ops {
         registry: Arc::new(registry),
-        metrics: http_metrics,
+        metrics: http_metrics.clone(),
         ready: Arc::new(move || ready.ready()),
         operate: Arc::new(move |order| {
             let operator = operator.clone();
@@ -171,7 +172,7 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     background.spawn(show_the_way_out(lease.clone(), stopping_seen.clone(), api.clone()));
     background.spawn(survey::run(lease.clone(), me, survey_again, surveyed, pulse, clock::boot_us));
     background.spawn(install(lease, issuer, installed));
-    background.spawn(tick(health));
+    background.spawn(tick(health, http_metrics));
     for (name, target) in targets {
         let (peers, probing) = (peers.clone(), probing(&topology.health));
         background.spawn(async move { peers.probe(name, target, probing).await });
@@ -418,15 +419,23 @@ async fn show_the_way_out(mut lease: Watched, mut stopping: watch::Receiver<bool
     }
 }
 
-async fn tick(health: Arc<Health>) {
+/// What is done once a second.
+async fn tick(health: Arc<Health>, http: Arc<http::Metrics>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // To have started leaves as much behind as a crowd: the manifest, the command line.
+    let (mut started, mut crowd) = (false, Crowd::default());
     loop {
-        tokio::select! {
-            _ = every.tick() => {}
-            () = health.changed() => {}
-        }
+        let second = tokio::select! {
+            _ = every.tick() => true,
+            () = health.changed() => false,
+        };
         health.tick();
+        let settled = second && !started && health.ready().is_ok();
+        started |= settled;
+        if settled || (second && crowd.has_gone(http.open())) {
+            heap::give_back();
+        }
     }
 }
 

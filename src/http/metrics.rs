@@ -118,6 +118,12 @@ impl Metrics {
         Open(gauge)
     }
 
+    /// Open connections of the public port.
+    pub fn open(&self) -> usize {
+        let gauge = self.connections.get_or_create(&PortLabels { port: Port::Public });
+        gauge.get().try_into().unwrap_or(0)
+    }
+
     pub fn cut(&self, port: Port, reason: Cut) {
         self.cut.get_or_create(&CutLabels { port, reason }).inc();
     }
