@@ -30,7 +30,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     // One thread is all that most commands need, and all that `up` may have: the kernel tells children of each *thread*
     // of a dying parent, and a node that is told twice leaves at once, without giving its slot back.
     let mut runtime = match &cli.command {
-        Command::Serve(_) | Command::Drill(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Drill(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build()?;
@@ -49,7 +49,12 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Drain(args) => runtime.block_on(commands::drain::drain(args, &mut out)),
         Command::Undrain(args) => runtime.block_on(commands::drain::undrain(args, &mut out)),
         Command::Status(args) => runtime.block_on(commands::status::run(args, &mut out)),
-        Command::Serve(args) => runtime.block_on(commands::serve::run(args, &mut out)),
+        Command::Serve(args) => {
+            let workers = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let ended = runtime.block_on(commands::serve::run(args, workers.handle(), &mut out));
+            workers.shutdown_timeout(LEAVE_WITHIN);
+            ended
+        }
         Command::Up(args) => runtime.block_on(commands::up::run(args, (cli.log(), cli.log_format), &mut out)),
     };
     runtime.shutdown_timeout(LEAVE_WITHIN); // a disk that hangs must not keep the process

@@ -35,6 +35,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -57,7 +58,9 @@ struct Bound<'a> {
     pid: u32,
 }
 
-pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
+/// Runs on a thread of its own what keeps the node, and on `workers` what serves its ports: while nobody asks, one thread
+/// wakes for what happens and not two, and under load the lease does not queue behind requests.
+pub async fn run(args: &ServeArgs, workers: &Handle, out: &mut impl Write) -> anyhow::Result<Exit> {
     let topology = fleet::read(&args.manifest)?;
     let region = fleet::region(&topology, &args.region)?;
     let slots = static_slots(args, &topology, region)?;
@@ -69,8 +72,9 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     let settings = broken::settings(settings)?;
 
     let mut signals = Signals::listen().context("listening for signals")?;
-    let public = bind(args.listen, "--listen").await?;
-    let operations = bind(args.ops_listen, "--ops-listen").await?;
+    let (listen, ops_listen) = (args.listen, args.ops_listen);
+    let both = async move { anyhow::Ok((bind(listen, "--listen").await?, bind(ops_listen, "--ops-listen").await?)) };
+    let (public, operations) = workers.spawn(both).await??; // woken by the workers' events from now on
     let host = args.host.clone().unwrap_or_else(hostname);
     let url = |listener: &TcpListener| -> anyhow::Result<String> { Ok(reachable(listener.local_addr()?, &host)) };
     let (http, ops) = (url(&public)?, url(&operations)?);
@@ -168,22 +172,23 @@ pub async fn run(args: &ServeArgs, out: &mut impl Write) -> anyhow::Result<Exit>
     });
 
     let _following = clock::follow(clock).context("cannot start the thread that follows the clock")?;
+    // First, so that nothing is done before the claim.
+    let (stop_keepers, keepers_stop) = watch::channel(false);
+    let mut keepers: JoinSet<()> = keepers.into_iter().map(|keeper| keeper.run(keepers_stop.clone())).collect();
     let mut background = JoinSet::new();
     background.spawn(show_the_way_out(lease.clone(), stopping_seen.clone(), api.clone()));
-    background.spawn(survey::run(lease.clone(), me, survey_again, surveyed, pulse, clock::boot_us));
+    background.spawn(survey::run(lease.clone(), me, survey_again.clone(), surveyed, pulse, clock::boot_us));
     background.spawn(install(lease, issuer, installed));
-    background.spawn(tick(health, http_metrics));
+    background.spawn(tick(health, http_metrics, survey_again.clone()));
     for (name, target) in targets {
         let (peers, probing) = (peers.clone(), probing(&topology.health));
         background.spawn(async move { peers.probe(name, target, probing).await });
     }
     background.spawn(async move { peers.surge().await });
-    let (stop_keepers, keepers_stop) = watch::channel(false);
-    let mut keepers: JoinSet<()> = keepers.into_iter().map(|keeper| keeper.run(keepers_stop.clone())).collect();
     let (stop_http, http_stops) = watch::channel(false);
-    let mut public = tokio::spawn(http::run(public, api.clone(), turned_true(http_stops)));
+    let mut public = workers.spawn(http::run(public, api.clone(), turned_true(http_stops)));
     let (stop_ops, ops_stops) = watch::channel(false);
-    let mut operations = tokio::spawn(http::ops::run(operations, ops, turned_true(ops_stops)));
+    let mut operations = workers.spawn(http::ops::run(operations, ops, turned_true(ops_stops)));
 
     {
         // None of these ends by itself: a node without one of them is worse than a node that is started again.
@@ -419,8 +424,8 @@ async fn show_the_way_out(mut lease: Watched, mut stopping: watch::Receiver<bool
     }
 }
 
-/// What is done once a second.
-async fn tick(health: Arc<Health>, http: Arc<http::Metrics>) {
+/// What is done once a second: one timer wakes the node for all of it, the survey of its region too.
+async fn tick(health: Arc<Health>, http: Arc<http::Metrics>, survey_again: Arc<Notify>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // To have started leaves as much behind as a crowd: the manifest, the command line.
@@ -431,6 +436,9 @@ async fn tick(health: Arc<Health>, http: Arc<http::Metrics>) {
             () = health.changed() => false,
         };
         health.tick();
+        if second {
+            survey_again.notify_one();
+        }
         let settled = second && !started && health.ready().is_ok();
         started |= settled;
         if settled || (second && crowd.has_gone(http.open())) {

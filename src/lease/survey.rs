@@ -1,7 +1,7 @@
 //! How this node's region is: who holds slots in it, whether it is drained. Looked up once a second beside the lease, on the
 //! session the keeper opened; whatever happens here, the lease goes on.
 
-use super::coordination::{Failure, SessionId, SlotRead, Survey, View};
+use super::coordination::{Failure, Session, SessionId, SlotRead, Survey, View};
 use super::keeper::Watched;
 use super::znode::{NodeId, Registration};
 use crate::fetch::{REGION_HEALTH_PATH, fetch};
@@ -12,8 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-
-const EVERY: Duration = Duration::from_secs(1);
 
 /// A survey that takes longer is given up; the next one comes anyway.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -106,8 +104,8 @@ impl Pulse {
     }
 }
 
-/// Surveys the region until the keepers are gone, each second and whenever `again` says so. Nothing is known before this
-/// process has its first grant. `me`: what its keepers are called.
+/// Surveys the region until the keepers are gone, whenever `again` says so (each second, by a timer that others share) or a
+/// session or a grant is new. Nothing is known before this process has its first grant. `me`: what its keepers are called.
 pub async fn run(
     mut lease: Watched,
     me: Vec<NodeId>,
@@ -118,10 +116,19 @@ pub async fn run(
 ) {
     let mut past: Option<Past> = None;
     let mut attached = Attached::default();
+    let mut seen_on: Option<SessionId> = None;
     loop {
         lease.sessions.mark_unchanged();
         let holding = lease.grants.borrow_and_update().iter().any(Option::is_some);
-        if let Some(session) = lease.session() {
+        let session = lease.session();
+        // A session that has just been opened is the keeper's first: a claim does not wait behind a look whose answer is told
+        // nobody before there is a grant.
+        let id = session.as_ref().map(Session::id);
+        let claiming = past.is_none() && !holding && id != seen_on;
+        seen_on = id;
+        if let Some(session) = session
+            && !claiming
+        {
             let stood_still_until_us = pulse.beat(boot_us());
             let stood_still = past.is_some_and(|past| Some(past.asked_us) < stood_still_until_us);
             let look = async {
@@ -144,7 +151,6 @@ pub async fn run(
             }
         }
         let gone = tokio::select! {
-            () = tokio::time::sleep(EVERY) => false,
             () = again.notified() => false,
             changed = lease.sessions.changed() => changed.is_err(),
             changed = lease.grants.changed() => changed.is_err(),
