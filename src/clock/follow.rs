@@ -14,8 +14,7 @@ pub struct Following {
 }
 
 /// Observes a clock, and says so in the log when the wall clock misbehaves and when it is well again. On a thread of its own:
-/// twenty looks a second would wake two of the runtime's each time, which is most of what an idle node did, and a runtime that
-/// has much to do would look late.
+/// a runtime that has much to do would look late.
 pub fn follow(clock: Arc<Clock>) -> io::Result<Following> {
     let over = Arc::new(AtomicBool::new(false));
     let seen = over.clone();
