@@ -4,6 +4,7 @@ use crate::support::program::Program;
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What is measured runs on the first processor, and whoever asks it on the others, so that neither takes the other's time.
@@ -30,7 +31,7 @@ pub fn stay_on_the_servers(command: &mut Command) {
 }
 
 /// Keeps the calling thread, and all it starts, on these processors.
-fn stay_on(processors: impl Iterator<Item = usize>) -> bool {
+pub fn stay_on(processors: impl Iterator<Item = usize>) -> bool {
     // SAFETY: the set is initialised, and outlives the call; 0 is the calling thread, whose children inherit it.
     unsafe {
         let mut set = std::mem::zeroed::<libc::cpu_set_t>();
@@ -75,17 +76,31 @@ impl Process {
             .sum();
         Duration::from_nanos(nanoseconds)
     }
-
-    /// Resident memory, in bytes of a million a megabyte.
-    pub fn resident_mb(&self) -> f64 {
-        resident_mb(self.program.pid())
-    }
 }
 
-pub fn resident_mb(pid: u32) -> f64 {
+/// Resident memory of a process, in bytes of a million a megabyte.
+fn resident_mb(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1_024.0 / 1_000_000.0
+}
+
+/// Does this, and says the most that was resident of a process meanwhile.
+pub fn most_resident_mb<T>(pid: u32, work: impl FnOnce() -> T) -> (T, f64) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let most = scope.spawn(|| {
+            let mut most = resident_mb(pid);
+            while !over.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(100));
+                most = most.max(resident_mb(pid));
+            }
+            most
+        });
+        let done = work();
+        over.store(true, Ordering::Relaxed);
+        (done, most.join().expect("a look at memory does not panic"))
+    })
 }
 
 /// Lets this process, and all it starts from now on, hold so many files and connections open.

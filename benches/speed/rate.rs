@@ -1,6 +1,7 @@
 //! Requests over HTTP/1.1 on blocking sockets: at a fixed rate, or large ones one after the other.
 
 use crate::connection::Connection;
+use crate::process;
 use crate::subjects::Subject;
 use hdrhistogram::Histogram;
 use serde::Deserialize;
@@ -23,9 +24,18 @@ pub struct Paced {
     pub ids: Vec<u64>,
 }
 
+/// Where the client runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// On processors of its own: each request and each answer wakes the other's.
+    Apart,
+    /// On the server's own: nothing wakes another processor.
+    Together,
+}
+
 /// Asks at a fixed rate over these many connections, each with a thread of its own. A request is due at its time whatever
 /// became of those before it, and its latency counts from then: a server that stands still cannot hide it.
-pub fn fixed(subject: &Subject, rate: u64, connections: u64, time: Duration) -> Paced {
+pub fn fixed(subject: &Subject, rate: u64, connections: u64, time: Duration, beside: Beside) -> Paced {
     let every = Duration::from_nanos(1_000_000_000 * connections / rate);
     let before = subject.process.used();
     let started = Instant::now() + Duration::from_millis(20);
@@ -35,6 +45,9 @@ pub fn fixed(subject: &Subject, rate: u64, connections: u64, time: Duration) -> 
             let first = started + every * n as u32 / connections as u32;
             std::thread::spawn(move || {
                 precise_timers();
+                if beside == Beside::Together {
+                    assert!(process::stay_on([process::SERVERS].into_iter()), "the servers' processor is there");
+                }
                 let (mut latency, mut errors, mut ids) = (latency(), 0, Vec::new());
                 let mut due = first;
                 while due < started + time {

@@ -11,12 +11,13 @@ mod trouble;
 use crate::grpc::{self, Call};
 use crate::http2::Calls;
 use crate::page::{Table, median, number, percent, quantile, times};
-use crate::rate::{self, Bulk, Paced};
+use crate::process::most_resident_mb;
+use crate::rate::{self, Beside, Bulk, Paced};
 use crate::subjects::{self, Place, Subject};
 use crate::support::{Ensemble, block_until, program};
 use crate::wrk::{self, Told};
 use crate::{Effort, Section, say};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Ids a second that the format has for one worker.
 const FORMAT: f64 = 4_096_000.0;
@@ -43,7 +44,8 @@ pub const ALL: [Section; 14] = [
     Section {
         name: "rate",
         about: "10,000 requests a second for one id each, over 16 connections; each is due at its time whatever became of \
-                those before it, and its latency counts from then.",
+                those before it, and its latency counts from then. With the client on a processor of its own each request and \
+                each answer wakes the other's, and what that costs is the machine's; on the server's own nothing does.",
         run: fixed_rate,
     },
     Section {
@@ -65,9 +67,8 @@ pub const ALL: [Section; 14] = [
     },
     Section {
         name: "holds",
-        about: "What a node holds: idle for ten seconds with a live ZooKeeper session, and three seconds after lists, streams \
-                and single ids as fast as they are answered, by up to 1,000 connections. `of a core`: while it was idle, and \
-                while it was loaded.",
+        about: "What a node with a live ZooKeeper session holds: the most that was seen resident while this went on, and the \
+                share of a core it used. What is asked is asked as fast as it is answered.",
         run: holds,
     },
     http2::SECTION,
@@ -142,19 +143,22 @@ fn answered(effort: Effort, ensemble: &Ensemble, depth: usize) -> Table {
 
 fn fixed_rate(effort: Effort, ensemble: &Ensemble) -> Table {
     let (own, nginx) = (own(ensemble), subjects::nginx());
-    let all = rounds(effort, &[&own.node, &nginx], |subject| rate::fixed(subject, 10_000, 16, effort.long));
-    let mut table = Table::new(&["server", "requests/s", "p50", "p99", "p99.9", "errors", "of a core"]);
-    for (subject, runs) in &all {
-        let quantile = |q: f64| quantile(runs, |paced: &Paced| &paced.latency, q);
-        table.row([
-            subject.name.to_owned(),
-            number(median(runs, |paced| paced.per_second)),
-            quantile(0.5),
-            quantile(0.99),
-            quantile(0.999),
-            number(runs.iter().map(|paced| paced.errors as f64).sum()),
-            percent(median(runs, |paced| paced.cpu)),
-        ]);
+    let mut table = Table::new(&["server", "client", "requests/s", "p50", "p99", "p99.9", "errors", "of a core"]);
+    for (beside, client) in [(Beside::Apart, "on its own processor"), (Beside::Together, "on the server's")] {
+        let all = rounds(effort, &[&own.node, &nginx], |subject| rate::fixed(subject, 10_000, 16, effort.long, beside));
+        for (subject, runs) in &all {
+            let quantile = |q: f64| quantile(runs, |paced: &Paced| &paced.latency, q);
+            table.row([
+                subject.name.to_owned(),
+                client.to_owned(),
+                number(median(runs, |paced| paced.per_second)),
+                quantile(0.5),
+                quantile(0.99),
+                quantile(0.999),
+                number(runs.iter().map(|paced| paced.errors as f64).sum()),
+                percent(median(runs, |paced| paced.cpu)),
+            ]);
+        }
     }
     table
 }
@@ -214,21 +218,31 @@ fn holds(effort: Effort, ensemble: &Ensemble) -> Table {
     let own = own(ensemble);
     let node = &own.node;
     let mut table = Table::new(&["a node", "resident", "of a core"]);
-    let idle = effort.long.min(Duration::from_secs(10));
-    let before = node.process.used();
+    let mut row = |what: &str, (used, resident_mb): (f64, f64)| {
+        table.row([what.to_owned(), format!("{} MB", number(resident_mb)), percent(used)]);
+    };
     // Not waiting for anything: this is what is measured.
-    std::thread::sleep(idle);
-    let used = (node.process.used() - before).as_secs_f64() / idle.as_secs_f64();
-    table.row(["idle".to_owned(), format!("{} MB", number(node.process.resident_mb())), percent(used)]);
-    let before = node.process.used();
-    let started = std::time::Instant::now();
-    rate::lists(node, 4_096, effort.time);
-    grpc::ids(node, STREAM, 1_000_000, effort.time);
-    wrk::run(node, ID, 64, 1, effort.time);
-    wrk::run(node, ID, effort.connections.min(1_000), 1, effort.time);
-    let used = (node.process.used() - before).as_secs_f64() / started.elapsed().as_secs_f64();
-    // A crowd's memory goes back within a second of its going.
-    std::thread::sleep(effort.long.min(Duration::from_secs(3)));
-    table.row(["after load".to_owned(), format!("{} MB", number(node.process.resident_mb())), percent(used)]);
+    let rest = |most: u64| std::thread::sleep(effort.long.min(Duration::from_secs(most)));
+    let few = || {
+        rate::lists(node, 4_096, effort.time);
+        grpc::ids(node, STREAM, 1_000_000, effort.time);
+        wrk::run(node, ID, 64, 1, effort.time);
+    };
+    let crowd = effort.connections.min(1_000);
+    row("idle, for ten seconds", held(node, || rest(10)));
+    row("lists, a stream and 64 connections, one after the other", held(node, few));
+    let many = || {
+        wrk::run(node, ID, crowd, 1, effort.time);
+    };
+    row(&format!("{crowd} connections"), held(node, many));
+    rest(3);
+    row("idle again, three seconds after them", held(node, || rest(10)));
     table
+}
+
+/// Which share of a processor a node used while this was done, and the most that was resident.
+fn held(node: &Subject, work: impl FnOnce()) -> (f64, f64) {
+    let (before, started) = (node.process.used(), Instant::now());
+    let ((), resident_mb) = most_resident_mb(node.process.program.pid(), work);
+    ((node.process.used() - before).as_secs_f64() / started.elapsed().as_secs_f64(), resident_mb)
 }

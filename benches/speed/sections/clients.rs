@@ -3,13 +3,11 @@
 use super::{ID, own_of};
 use crate::page::{Picture, Table, median, number};
 use crate::picture::{Step, draw};
-use crate::process::{allow_open_files, resident_mb};
+use crate::process::{allow_open_files, most_resident_mb};
 use crate::subjects::{Place, Subject};
 use crate::support::Ensemble;
 use crate::wrk::{self, Told};
 use crate::{Effort, Section, say, subjects};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 pub const SECTION: Section = Section {
     name: "clients",
@@ -68,20 +66,9 @@ fn clients(effort: Effort, ensemble: &Ensemble) -> Table {
 fn rounds(effort: Effort, node: &Subject, connections: usize) -> Vec<Run> {
     let run = |round| {
         say(&format!("  {connections} connections, {round} of {}", effort.rounds));
-        let (pid, over) = (node.process.program.pid(), AtomicBool::new(false));
-        std::thread::scope(|scope| {
-            let most = scope.spawn(|| {
-                let mut most = 0f64;
-                while !over.load(Ordering::Relaxed) {
-                    most = most.max(resident_mb(pid));
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-                most
-            });
-            let told = wrk::run(node, ID, connections, 1, effort.time);
-            over.store(true, Ordering::Relaxed);
-            Run { told, resident_mb: most.join().expect("a look at memory does not panic") }
-        })
+        let ask = || wrk::run(node, ID, connections, 1, effort.time);
+        let (told, resident_mb) = most_resident_mb(node.process.program.pid(), ask);
+        Run { told, resident_mb }
     };
     (1..=effort.rounds).map(run).collect()
 }

@@ -3,7 +3,7 @@
 use super::own_of;
 use crate::page::{Table, median, number, percent, quantile};
 use crate::process::give_way;
-use crate::rate::{Paced, fixed};
+use crate::rate::{Beside, Paced, fixed};
 use crate::subjects::{Place, Subject};
 use crate::support::web::get;
 use crate::support::{Ensemble, block_until};
@@ -96,7 +96,7 @@ fn under(ensemble: &mut Ensemble, trouble: Trouble, node: &Subject, time: Durati
                 Trouble::All => ensemble.stop_all(),
             }
         });
-        fixed(node, 10_000, 16, time)
+        fixed(node, 10_000, 16, time, Beside::Apart)
     });
     match trouble {
         Trouble::None | Trouble::Still => {}
