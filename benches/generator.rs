@@ -6,18 +6,24 @@
 //! (Meridian as a node does, ferroid and snowflaked through `SystemTime`), a thousand at a time, at the beginning of a
 //! millisecond, so that nobody runs out of ids. A time is that of a thread for one id, not a share of what all threads made.
 
+use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group};
 use ferroid::generator::AtomicSnowflakeGenerator;
 use ferroid::id::SnowflakeTwitterId;
 use ferroid::time::TimeSource;
 use meridian::clock::{self, Clock, Now};
+use meridian::desk::Desk;
 use meridian::generator::Generator;
 use meridian::id::SNOWFLAKE64;
+use meridian::issuer::Issuer;
 use meridian::lease::coordination::{Blueprint, Coordination, Expected};
 use meridian::lease::file::Directory;
 use meridian::lease::keeper::{Config, Keeper};
 use meridian::lease::state::Settings;
 use meridian::lease::znode::{Admission, Class, Guid, NodeId, Registration, Tree, VERSION};
+use meridian::load::Load;
+use meridian::outcomes::Outcomes;
+use prometheus_client::registry::Registry;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -39,6 +45,13 @@ const MOST_THREADS: u64 = 8;
 
 /// Ids in one request.
 const BATCHES: [u64; 3] = [16, 256, IDS_PER_MS];
+
+/// What is there at each layer for one id.
+const ACCOUNTS: [(&str, &str); 3] = [
+    ("generator", "`Generator::take`, as above"),
+    ("issuer", "`Issuer::issue_now`: which slot, and the count of ids"),
+    ("desk", "`Desk::draw_now`: a second look at the clock, the histogram of latency, the outcomes health judges by"),
+];
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/generator.md");
 
@@ -160,7 +173,7 @@ fn together(threads: u64, each: u64, make: impl Fn(u64) + Sync) -> Duration {
     })
 }
 
-fn measure(group: &mut BenchmarkGroup<'_, criterion::measurement::WallTime>, name: &str, make: impl Fn(u64) + Sync) {
+fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, make: impl Fn(u64) + Sync) {
     for threads in THREADS {
         group.bench_function(BenchmarkId::new(name, threads), |bencher| {
             bencher.iter_custom(|ids| together(threads, ids, &make));
@@ -201,30 +214,53 @@ fn bursts(ids: u64, mut burst: impl FnMut(u64) -> Duration) -> Duration {
     took
 }
 
+fn in_bursts(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, mut make: impl FnMut()) {
+    group.bench_function(BenchmarkId::new(name, 1), |bencher| {
+        bencher.iter_custom(|ids| {
+            bursts(ids, |n| {
+                let started = Instant::now();
+                (0..n).for_each(|_| make());
+                started.elapsed()
+            })
+        });
+    });
+}
+
 fn own_clock(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("own clock");
     let own = leased();
     let ferroid = AtomicSnowflakeGenerator::<SnowflakeTwitterId, _>::new(1, System);
     let snowflaked = snowflaked::sync::Generator::new(1);
-    let mut measure = |name: &str, make: &mut dyn FnMut()| {
-        group.bench_function(BenchmarkId::new(name, 1), |bencher| {
-            bencher.iter_custom(|ids| {
-                bursts(ids, |n| {
-                    let started = Instant::now();
-                    (0..n).for_each(|_| make());
-                    started.elapsed()
-                })
-            });
-        });
-    };
-    measure("meridian", &mut || {
+    in_bursts(&mut group, "meridian", || {
         black_box(own.id(own.clock.now()));
     });
-    measure("ferroid", &mut || {
+    in_bursts(&mut group, "ferroid", || {
         black_box(ferroid.next_id(|_| std::hint::spin_loop()));
     });
-    measure("snowflaked", &mut || {
+    in_bursts(&mut group, "snowflaked", || {
         black_box(snowflaked.generate::<u64>());
+    });
+    group.finish();
+}
+
+/// What a node does besides for one id: finding the slot and counting it is the issuer's, and how long it took, by the
+/// histogram and for its health, the desk's.
+fn accounts(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("accounts");
+    let own = leased();
+    let mut registry = Registry::default();
+    let issuer = Arc::new(Issuer::new(own.clock.clone(), Duration::from_secs(1), &mut registry));
+    issuer.install([own.generator.grant().clone()]);
+    let load = Arc::new(Load::new(1_024, &mut registry));
+    let desk = Desk::new(issuer.clone(), load, Arc::new(Outcomes::default()), &mut registry);
+    in_bursts(&mut group, "generator", || {
+        black_box(own.id(own.clock.now()));
+    });
+    in_bursts(&mut group, "issuer", || {
+        black_box(issuer.issue_now().expect("ids of this millisecond"));
+    });
+    in_bursts(&mut group, "desk", || {
+        black_box(desk.draw_now().expect("ids of this millisecond"));
     });
     group.finish();
 }
@@ -254,7 +290,7 @@ criterion_group! {
     name = benches;
     // More than a second of each would use up a day of ids.
     config = Criterion::default().warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
-    targets = given_clock, own_clock, batches
+    targets = given_clock, own_clock, batches, accounts
 }
 
 fn main() {
@@ -294,6 +330,13 @@ fn page() -> String {
     for count in BATCHES {
         let ns = median("batches, own clock", "meridian", count);
         writeln!(text, "| {count} | {ns:.0} | {:.2} |", ns / count as f64).expect("a string");
+    }
+    text += "\n| one id in a node, own clock | ns | more than the line before |\n|---|---:|---:|\n";
+    let mut before = None;
+    for (name, what) in ACCOUNTS {
+        let ns = median("accounts", name, 1);
+        let more = before.replace(ns).map_or("".to_owned(), |before: f64| format!("{:.1}", ns - before));
+        writeln!(text, "| {what} | {ns:.1} | {more} |").expect("a string");
     }
     text
 }
