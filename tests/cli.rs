@@ -114,6 +114,7 @@ fn what_makes_no_sense_is_usage() {
     serve(&["--listen", "8080"], &["'8080' for '--listen <ADDR:PORT>'"]);
     serve(&["--coordination", "etcd:x"], &["--coordination \"etcd:x\"", "write file:DIR"]);
     serve(&["--coordination", "file:"], &["write file:DIR"]);
+    serve(&["--log", "info,[request]=debug"], &["\"[request]=debug\" is no level", "write for instance info"]);
     serve(&["--zookeeper", "a:x"], &["zookeeper \"a:x\"", "write host:port"]);
     serve(&["--zookeeper", "a:1", "--coordination", "file:x"], &["--zookeeper and --coordination exclude each other"]);
     serve(&["--zookeeper", "a:1", "--zookeeper-auth", "nocolon"], &["user:password"]);
