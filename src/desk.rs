@@ -24,6 +24,10 @@ pub struct Desk {
     stopping: AtomicBool,
 }
 
+/// Longer answers are long ones: of those there is a bound of its own, since they stay in memory for as long as their client
+/// takes to read them.
+pub const LONG_BYTES: u64 = 32 * 1024;
+
 /// How long a batch of a stream goes on asking while the worker is ahead of the clock by all that is allowed.
 const BATCH_PATIENCE: Duration = Duration::from_secs(5);
 

@@ -73,7 +73,7 @@ pub enum Refused {
 }
 
 /// How many milliseconds of ids are claimed at once by those who want more than one millisecond's: whoever wants a single
-/// id meanwhile gets it after that much at the latest, and not after a million.
+/// id meanwhile gets it after that much and [`LEAD`] at the latest, and not after a million.
 pub const SLICE_MS: u64 = 4;
 
 /// A slice is claimed when what was given before is at most this far ahead of the clock.

@@ -23,7 +23,7 @@ pub mod proto {
     include!("meridian.v1.rs");
 }
 
-use crate::desk::Desk;
+use crate::desk::{Desk, LONG_BYTES};
 use crate::topology::Limits;
 use body::Reply;
 use bytes::Bytes;
@@ -176,7 +176,7 @@ impl Grpc {
 
     async fn next(&self, request: NextRequest, by: Option<Instant>) -> Result<Reply, Status> {
         let count = self.count(request.count.into())?;
-        let long = |issued: &crate::issuer::Issued| issued.count() * 8 > packed::CHUNK_BYTES as u64;
+        let long = |issued: &crate::issuer::Issued| issued.count() * 8 > LONG_BYTES;
         let (issued, stream) = self.desk.draw(count, left(by), long).await.map_err(|refused| self.refused(refused))?;
         Ok(Reply::packed(&issued, stream))
     }

@@ -5,7 +5,7 @@ use crate::issuer::{Issued, Ranges};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// The most one frame of an answer holds: a message of a stream as it comes unless the request says, so that it leaves at once.
-pub const CHUNK_BYTES: usize = 16_384 * 8 + HEAD_BYTES;
+const CHUNK_BYTES: usize = 16_384 * 8 + HEAD_BYTES;
 
 /// Field 1, length-delimited.
 const TAG: u8 = 1 << 3 | 2;
@@ -28,8 +28,8 @@ impl Packed {
         Packed { head: true, ranges: issued.ranges(), range: 0..0, left: issued.count() }
     }
 
-    /// The next bytes of the message; `None` when all were given. They are put into `memory`, which is
-    /// empty, and is used again when nobody holds the chunks from it: to allocate so much each time is to ask the kernel for it.
+    /// The next bytes of the message; `None` when all were given. They are put into `memory`, which is empty, and is used
+    /// again when nobody holds the chunks from it: to allocate so much each time is to ask the kernel for it.
     pub fn chunk(&mut self, memory: &mut BytesMut) -> Option<Bytes> {
         if self.left == 0 {
             return None;

@@ -26,7 +26,7 @@ pub struct Answer {
 }
 
 /// The most one frame of a body holds: the ids of a millisecond as JSON, so that a list of those is sent at once.
-pub const CHUNK_BYTES: usize = 96 * 1024;
+const CHUNK_BYTES: usize = 96 * 1024;
 
 /// The body of an answer.
 #[derive(Debug)]

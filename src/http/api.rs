@@ -1,6 +1,6 @@
 //! The public port's calls: from a request to the answer.
 
-use super::answer::{Answer, Body, CHUNK_BYTES, Ids, length};
+use super::answer::{Answer, Body, Ids, length};
 use super::body;
 use super::metrics::Metrics;
 use super::openapi;
@@ -10,7 +10,7 @@ use super::query;
 use super::representation::{Representation, choose};
 use super::route::{self, Call, Found, Route};
 use crate::clock::{Clock, rfc3339};
-use crate::desk::{Desk, Refused};
+use crate::desk::{Desk, LONG_BYTES, Refused};
 use crate::grpc::{self, Grpc};
 use crate::health::region::RegionReport;
 use crate::health::report::{Report, Status};
@@ -251,9 +251,9 @@ impl Api {
         Ok(fixed("application/json", Bytes::from(document.to_string())))
     }
 
-    /// Ids, and the right to send them if their text (`length`) is more than one chunk.
+    /// Ids, and the right to send them if their text (`length`) is a long one.
     async fn draw(&self, count: u32, length: impl Fn(&Issued) -> u64) -> Result<(Issued, Option<Stream>), Problem> {
-        let long = |issued: &Issued| length(issued) > CHUNK_BYTES as u64;
+        let long = |issued: &Issued| length(issued) > LONG_BYTES;
         self.parts.desk.draw(count, Duration::MAX, long).await.map_err(|refused| match refused {
             Refused::Shed(shed) => Problem::shed(shed),
             Refused::Issuer(refused) => Problem::refused(refused, self.parts.desk.is_stopping()),

@@ -10,7 +10,7 @@ pub enum Piece {
 }
 
 /// The longest line: an id of 20 digits as a JSON object.
-const LINE_BYTES: usize = 30;
+const LINE_BYTES: usize = 29;
 
 /// A short text that is where it stands, so that the answer to the commonest request allocates nothing for it.
 #[derive(Clone, Copy, Debug)]
@@ -65,12 +65,6 @@ impl Buf for Piece {
                 line.from += n as u8;
             }
         }
-    }
-}
-
-impl From<Bytes> for Piece {
-    fn from(bytes: Bytes) -> Piece {
-        Piece::Bytes(bytes)
     }
 }
 

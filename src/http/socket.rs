@@ -153,6 +153,11 @@ impl Outbox {
             ready!(self.poll_send(cx))?;
         }
         let before = self.bytes.len();
+        let wanted = before + slices.iter().map(|slice| slice.len()).sum::<usize>();
+        if wanted > self.bytes.capacity() {
+            // Twice as much as a rule, as a vector grows by itself, but not beyond the bound.
+            self.bytes.reserve_exact(wanted.next_power_of_two().min(OUTBOX_BYTES) - before);
+        }
         for slice in slices {
             let room = OUTBOX_BYTES.saturating_sub(self.bytes.len());
             self.bytes.extend_from_slice(&slice[..slice.len().min(room)]);
@@ -166,7 +171,7 @@ impl AsyncRead for Socket {
         if !self.opening.is_empty() {
             let n = self.opening.len().min(buffer.remaining());
             buffer.put_slice(&self.opening[..n]);
-            self.opening.drain(..n);
+            self.opening = self.opening.split_off(n);
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();

@@ -122,8 +122,10 @@ async fn too_much_at_once_is_shed() {
     drop(held);
     assert_eq!(get(node.address, "GET /api/v1/id").await.status, 200);
     let held = node.load.stream().unwrap();
-    let got = get(node.address, "GET /api/v1/ids?count=100000").await;
-    assert_eq!(got.json()["code"], "shed", "long answers have a bound of their own");
+    for count in [100_000, 4_096] {
+        let got = get(node.address, &format!("GET /api/v1/ids?count={count}")).await;
+        assert_eq!(got.json()["code"], "shed", "long answers have a bound of their own");
+    }
     assert_eq!(get(node.address, "GET /api/v1/ids?count=100").await.status, 200);
     drop(held);
     assert_eq!(get(node.address, "GET /api/v1/ids?count=100000").await.status, 200);
@@ -215,6 +217,11 @@ async fn who_is_slow_is_cut() {
         assert_eq!((got.status.as_u16(), got.json()["code"].as_str()), (408, Some("request_timeout")), "{half:?}");
         assert!(raw.answer().await.is_none());
     }
+    // Half a preface, and nothing more to come: no HTTP at all.
+    let mut raw = Raw::connect(node.address).await;
+    raw.send("PRI * HTTP/2.0\r\n").await;
+    raw.half_close().await;
+    assert_eq!(raw.answer().await.map(|got| got.status.as_u16()), Some(400));
     // Half a body, and half a second request.
     let mut raw = Raw::connect(node.address).await;
     raw.send("GET /api/v1/id HTTP/1.1\r\n\r\n").await;
@@ -238,9 +245,16 @@ async fn who_is_idle_is_cut() {
     raw.send("GET /api/v1/id HTTP/1.1\r\n\r\n").await;
     assert_eq!(raw.answer().await.unwrap().status, 200);
     assert!(raw.answer().await.is_none());
-    let mut two = Raw::connect(node.address).await;
-    two.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
-    assert!(!two.rest().await.is_empty(), "settings came, then the end");
+    for pieces in [["", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], ["PRI * HTTP", "/2.0\r\n\r\nSM\r\n\r\n"]] {
+        let mut two = Raw::connect(node.address).await;
+        for piece in pieces {
+            two.send(piece).await;
+            // Somebody else's answer: the piece was read before it.
+            assert_eq!(get(node.address, "GET /api/v1/id").await.status, 200);
+        }
+        two.send("\0\0\0\x04\0\0\0\0\0").await;
+        assert_eq!(two.rest().await.get(3), Some(&4), "settings came, then the end");
+    }
 }
 
 #[tokio::test]

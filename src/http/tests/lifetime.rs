@@ -77,6 +77,17 @@ async fn a_drain_has_an_end() {
 }
 
 #[tokio::test]
+async fn a_drain_does_not_wait_for_who_has_not_said_which_http() {
+    let mut node = Node::start().await;
+    let (mut silent, mut half) = (Raw::connect(node.address).await, Raw::connect(node.address).await);
+    half.send("PRI * HT").await;
+    assert_eq!(get(node.address, "GET /api/v1/id").await.status, 200, "both were accepted before");
+    node.stop();
+    assert_eq!(node.stopped().await.cut, 0);
+    assert!(silent.answer().await.is_none() && half.answer().await.is_none());
+}
+
+#[tokio::test]
 async fn who_leaves_gives_the_permit_back() {
     let node = Node::start().await;
     let mut raw = Raw::connect(node.address).await;
