@@ -356,6 +356,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn who_loses_a_race_waits_honestly() {
+        let generator = generator(1_000, 90_000);
+        let take = || (0..20).map(|_| generator.take(at(2_000), 700).unwrap()).collect::<Vec<_>>();
+        let mut all: Vec<Taken> = std::thread::scope(|scope| {
+            let takers = [(); 4].map(|()| scope.spawn(take));
+            takers.into_iter().flat_map(|taker| taker.join().unwrap()).collect()
+        });
+        all.sort_by_key(|taken| taken.ticks.from);
+        assert!(all.windows(2).all(|two| two[0].ticks.to == two[1].ticks.from), "no gap, and none twice");
+        for Taken { ticks, wait } in all {
+            assert_eq!(wait, Duration::from_millis(SNOWFLAKE64.millis(ticks.last()).0 - 2_000));
+        }
+    }
+
     proptest! {
         /// 10,000 ids/s, through the real judgement of a wall clock that does what it likes.
         #[test]
@@ -388,6 +403,28 @@ mod tests {
                     }
                     let taken = generator.take(now(&clock, ms), 10).unwrap();
                     prop_assert!(taken.wait <= Duration::from_millis(1), "{:?} at {ms}", taken.wait);
+                }
+            }
+        }
+
+        /// The clock goes as it went but for now and then, when it stands some way behind.
+        #[test]
+        fn ids_rise_and_nobody_waits_for_what_is_there(
+            steps in prop::collection::vec((0u64..4, 1u32..3_000, prop::option::weighted(0.1, 1u64..3_000)), 1..300)
+        ) {
+            let generator = generator(5_000, 15_000);
+            let (mut last, mut ms, mut stood) = (0, 5_000, false);
+            for (more, n, behind) in steps {
+                ms += more;
+                stood |= behind.is_some();
+                let now = Now { credible_us: (ms - behind.unwrap_or(0)) * 1_000, ..at(ms) };
+                if let Ok(taken) = generator.take(now, n) {
+                    prop_assert!(taken.ticks.from.0 >= last);
+                    prop_assert_eq!(taken.ticks.to.0 - taken.ticks.from.0, u64::from(n));
+                    prop_assert!(taken.ticks.to <= SNOWFLAKE64.tick(Millis(15_000)));
+                    let late_ms = SNOWFLAKE64.millis(taken.ticks.last()).0.saturating_sub(ms);
+                    prop_assert!(stood || taken.wait == Duration::from_millis(late_ms));
+                    last = taken.ticks.to.0;
                 }
             }
         }

@@ -56,6 +56,7 @@ impl Clock {
         };
         let anchor = Anchor { offset_us: self.offset_us.load(Relaxed), standing_us };
         let pace_us = self.since_epoch(anchor.pace_us(boot_us));
+        // As `Anchor::credible_us` says, without doing the same twice where the clock is followed.
         let credible_us = anchor.standing_us.map_or(pace_us, |standing_us| self.since_epoch(standing_us));
         Now { credible_us, pace_us, boot_us: boot_us.max(0) as u64 }
     }
