@@ -139,7 +139,7 @@ pub async fn run(args: &ServeArgs, workers: &Handle, out: &mut impl Write) -> an
     let desk = Arc::new(Desk::new(issuer.clone(), load, outcomes, &mut registry));
     let http_metrics = http::Metrics::new(&mut registry);
 
-    let (judge, region_judge, ready) = (health.clone(), health.clone(), health.clone());
+    let (judge, region_judge, ready, live) = (health.clone(), health.clone(), health.clone(), health.clone());
     let health_judge: Judge = Arc::new(move || judge.report());
     let serving = health_judge.clone();
     let grpc = Arc::new(Grpc::new(grpc::Parts {
@@ -163,6 +163,7 @@ pub async fn run(args: &ServeArgs, workers: &Handle, out: &mut impl Write) -> an
     let ops = Arc::new(Ops {
         registry: Arc::new(registry),
         metrics: http_metrics.clone(),
+        live: Arc::new(move || live.live()),
         ready: Arc::new(move || ready.ready()),
         operate: Arc::new(move |order| {
             let operator = operator.clone();

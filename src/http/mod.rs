@@ -28,7 +28,7 @@ pub(crate) mod tests;
 
 pub use api::{Api, Judge, Parts, RegionJudge};
 pub use metrics::Metrics;
-pub use ops::{Operate, Ops, Ready};
+pub use ops::{Live, Operate, Ops, Ready};
 pub use problem::{Code, Problem};
 pub use server::Drained;
 

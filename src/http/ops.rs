@@ -27,6 +27,9 @@ use tokio::net::TcpListener;
 /// Whether this node can issue ids now; else why not, in a few words.
 pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// Whether the loop turns that keeps this node; else why not, in a few words.
+pub type Live = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// Carries out an operator's order for the region; the drain that is in force then.
 pub type Operate = Arc<dyn Fn(Order) -> BoxFuture<Result<Option<Drain>, Declined>> + Send + Sync>;
 
@@ -36,6 +39,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub struct Ops {
     pub registry: Arc<Registry>,
     pub metrics: Arc<Metrics>,
+    pub live: Live,
     pub ready: Ready,
     pub operate: Operate,
     pub limits: Limits,
@@ -81,7 +85,7 @@ impl Ops {
                 Ok(text) => Ok(fixed(OPEN_METRICS, Bytes::from(text))),
                 Err(_) => Err(Problem::new(Code::Internal, "the metrics could not be written")),
             },
-            Route::Live => Ok(verdict(Ok(()))),
+            Route::Live => Ok(verdict((self.live)())),
             Route::Ready => Ok(verdict((self.ready)())),
             Route::Drain => self.operate(query::drain(head.uri.query())?).await,
             Route::Undrain => {

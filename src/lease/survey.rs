@@ -1,7 +1,7 @@
 //! How this node's region is: who holds slots in it, whether it is drained. Looked up once a second beside the lease, on the
 //! session the keeper opened; whatever happens here, the lease goes on.
 
-use super::coordination::{Failure, Session, SessionId, SlotRead, Survey, View};
+use super::coordination::{Failure, SessionId, SlotRead, Survey, View};
 use super::keeper::Watched;
 use super::znode::{NodeId, Registration};
 use crate::fetch::{REGION_HEALTH_PATH, fetch};
@@ -116,17 +116,14 @@ pub async fn run(
 ) {
     let mut past: Option<Past> = None;
     let mut attached = Attached::default();
-    let mut seen_on: Option<SessionId> = None;
+    let mut opened = true;
     loop {
         lease.sessions.mark_unchanged();
         let holding = lease.grants.borrow_and_update().iter().any(Option::is_some);
-        let session = lease.session();
-        // A session that has just been opened is the keeper's first: a claim does not wait behind a look whose answer is told
-        // nobody before there is a grant.
-        let id = session.as_ref().map(Session::id);
-        let claiming = past.is_none() && !holding && id != seen_on;
-        seen_on = id;
-        if let Some(session) = session
+        // A session that was just opened is its keeper's first: no claim waits behind a look whose answer is told nobody before
+        // there is a grant.
+        let claiming = past.is_none() && !holding && opened;
+        if let Some(session) = lease.session()
             && !claiming
         {
             let stood_still_until_us = pulse.beat(boot_us());
@@ -150,10 +147,11 @@ pub async fn run(
                 Err(_) => unseen(&Failure::Unknown(format!("no answer within {WITHIN:?}"))),
             }
         }
-        let gone = tokio::select! {
-            () = again.notified() => false,
-            changed = lease.sessions.changed() => changed.is_err(),
-            changed = lease.grants.changed() => changed.is_err(),
+        let gone;
+        (opened, gone) = tokio::select! {
+            () = again.notified() => (false, false),
+            changed = lease.sessions.changed() => (true, changed.is_err()),
+            changed = lease.grants.changed() => (false, changed.is_err()),
         };
         if gone {
             return;

@@ -251,6 +251,9 @@ async fn operations() {
     let got = get(node.ops, "GET /readyz").await;
     assert_eq!((got.status.as_u16(), got.text()), (503, "no lease\n"));
     assert_eq!(get(node.ops, "GET /livez").await.status, 200);
+    node.live.store(false, Relaxed);
+    let got = get(node.ops, "GET /livez").await;
+    assert_eq!((got.status.as_u16(), got.text()), (503, "stands still\n"));
     assert_eq!(get(node.ops, "GET /").await.status, 200);
     assert_eq!(get(node.ops, "POST /metrics").await.header("allow"), "GET, HEAD");
     assert!(get(node.ops, "GET /metric").await.text().contains("did you mean /metrics?"));

@@ -59,6 +59,7 @@ pub(crate) struct Node {
     pub(crate) outcomes: Arc<Outcomes>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) well: Arc<AtomicBool>,
+    pub(crate) live: Arc<AtomicBool>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) server: JoinHandle<Drained>,
 }
@@ -82,6 +83,8 @@ impl Node {
         let metrics = Metrics::new(&mut registry);
         let grpc_metrics = grpc::Metrics::new(&mut registry);
         let well = Arc::new(AtomicBool::new(true));
+        let live = Arc::new(AtomicBool::new(true));
+        let turning = live.clone();
         let (healthy, region_healthy, ready, serving) = (well.clone(), well.clone(), well.clone(), well.clone());
         let grpc = Arc::new(Grpc::new(grpc::Parts {
             desk: desk.clone(),
@@ -104,6 +107,7 @@ impl Node {
             registry: Arc::new(registry),
             metrics: metrics.clone(),
             operate: Arc::new(|order| Box::pin(async move { operated(order) })),
+            live: Arc::new(move || if turning.load(Relaxed) { Ok(()) } else { Err("stands still".to_owned()) }),
             ready: Arc::new(move || if ready.load(Relaxed) { Ok(()) } else { Err("no lease".to_owned()) }),
             limits: limits.clone(),
         });
@@ -117,8 +121,19 @@ impl Node {
         let server = tokio::spawn(server::run(listener, Site::Public(api.clone()), settings, metrics, async move {
             let _ = stopped.await;
         }));
-        let node =
-            Node { address, ops: ops_address, api, issuer, load, outcomes, clock, well, stop: Some(stop), server };
+        let node = Node {
+            address,
+            ops: ops_address,
+            api,
+            issuer,
+            load,
+            outcomes,
+            clock,
+            well,
+            live,
+            stop: Some(stop),
+            server,
+        };
         node.lease();
         node
     }
