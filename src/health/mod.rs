@@ -4,6 +4,7 @@
 
 pub mod region;
 pub mod report;
+mod turning;
 pub mod verdict;
 mod view;
 
@@ -20,10 +21,10 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use region::RegionReport;
 use report::{Report, Status};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio::sync::watch;
+use turning::Turning;
 use verdict::{Criterion, Facts, LeaseFact, Limits, Nameplate, Recovery};
 use view::{Now, View};
 
@@ -38,13 +39,9 @@ pub struct Health {
     stopping: watch::Receiver<bool>,
     recovery: Mutex<Recovery>,
     view: View,
-    /// When it last ticked, by the coarse clock.
-    ticked_us: AtomicU64,
+    turning: Turning,
     metrics: Metrics,
 }
-
-/// It ticks once a second; the loop of a node that has not for so long does not turn any more.
-const TURNS_WITHIN: Duration = Duration::from_secs(30);
 
 /// The region of the node: what is known of it, and how long it stays out after it failed, at least.
 pub struct Region {
@@ -91,8 +88,8 @@ impl Health {
         let recovery = Mutex::default();
         let Region { name: region, datacenter, known, pulse, hold_ms } = region;
         let view = View::new(known, pulse, hold_ms, registry);
-        let ticked_us = clock::coarse_us().into();
-        Health { region, datacenter, limits, clock, lease, outcomes, stopping, recovery, view, ticked_us, metrics }
+        let turning = Turning::new(clock::coarse_us());
+        Health { region, datacenter, limits, clock, lease, outcomes, stopping, recovery, view, turning, metrics }
     }
 
     /// The verdict of this moment. Failing shows at once; the way back needs two good looks.
@@ -137,15 +134,9 @@ impl Health {
         }
     }
 
-    /// Whether the loop turns that keeps this node: its lease, its signals, its looks at the region. Those who ask are served by
-    /// others.
+    /// Whether the loop turns that keeps this node, and ticks.
     pub fn live(&self) -> Result<(), String> {
-        match Duration::from_micros(clock::coarse_us().saturating_sub(self.ticked_us.load(Relaxed))) {
-            still if still > TURNS_WITHIN => {
-                Err(format!("the loop that keeps this node stands still since {still:.0?}"))
-            }
-            _ => Ok(()),
-        }
+        self.turning.check(clock::coarse_us())
     }
 
     /// Waits until something new is known of the region.
@@ -155,7 +146,7 @@ impl Health {
 
     /// Looks once for the metrics and for the way back, which counts looks; called every second.
     pub fn tick(&self) {
-        self.ticked_us.store(clock::coarse_us(), Relaxed);
+        self.turning.turned(clock::coarse_us());
         let report = self.report();
         self.metrics.healthy.set((report.status == Status::Pass).into());
         self.metrics.ready.set(self.ready().is_ok().into());
