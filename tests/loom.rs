@@ -105,6 +105,30 @@ fn a_ceiling_raised_meanwhile_gives_no_tick_twice() {
     });
 }
 
+/// Whoever opens a millisecond, and whenever: with the counter before it, in it and past it, and about to be sealed.
+fn an_open_millisecond_gives_no_tick_twice() {
+    bounded().check(|| {
+        let grant = grant(4, 6);
+        let (one, two) = (grant.clone(), grant.clone());
+        let tick = |grant: &Grant| {
+            let tick = grant.opened().take().ok_or(Spent);
+            tick.map(|from| Ticks { from, to: Tick(from.0 + 1) })
+        };
+        let opening = thread::spawn(move || {
+            let first = one.take(at(5), 2);
+            one.open(Millis(5));
+            [first, tick(&one), tick(&one)]
+        });
+        let other = thread::spawn(move || {
+            two.open(Millis(4));
+            [tick(&two), tick(&two), two.take(at(5), 2)]
+        });
+        let mark = grant.seal();
+        let taken = [opening, other].into_iter().flat_map(|thread| thread.join().unwrap());
+        assert_disjoint(taken.collect::<Vec<_>>(), 4, mark.0);
+    });
+}
+
 fn spans_exchanged_meanwhile_give_each_id_once() {
     let mut model = bounded();
     model.preemption_bound = Some(2); // three would take half a minute
@@ -137,6 +161,7 @@ fn main() {
         ("three_threads_never_share_a_tick", three_threads_never_share_a_tick),
         ("nobody_gets_a_tick_at_or_above_the_mark", nobody_gets_a_tick_at_or_above_the_mark),
         ("a_ceiling_raised_meanwhile_gives_no_tick_twice", a_ceiling_raised_meanwhile_gives_no_tick_twice),
+        ("an_open_millisecond_gives_no_tick_twice", an_open_millisecond_gives_no_tick_twice),
         ("spans_exchanged_meanwhile_give_each_id_once", spans_exchanged_meanwhile_give_each_id_once),
         ("two_words_give_duplicates", two_words_give_duplicates),
     ];

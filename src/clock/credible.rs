@@ -32,6 +32,12 @@ pub struct Anchor {
 }
 
 impl Anchor {
+    /// The same for times that count from `unix_us`.
+    pub fn since(self, unix_us: i64) -> Anchor {
+        let Anchor { offset_us, standing_us } = self;
+        Anchor { offset_us: offset_us - unix_us, standing_us: standing_us.map(|standing_us| standing_us - unix_us) }
+    }
+
     pub fn pace_us(&self, boot_us: i64) -> i64 {
         boot_us + self.offset_us
     }

@@ -27,6 +27,7 @@ const FOLLOWING: i64 = i64::MIN;
 #[derive(Debug)]
 pub struct Clock {
     epoch_unix_us: i64,
+    /// The anchor, of times since the epoch.
     offset_us: AtomicI64,
     standing_us: AtomicI64,
     credible: Mutex<Credible>,
@@ -36,9 +37,10 @@ impl Clock {
     /// `epoch_unix_ms`: the manifest's epoch, since 1970.
     pub fn start(epoch_unix_ms: i64) -> Clock {
         let credible = Credible::new(read());
-        let anchor = credible.anchor();
+        let epoch_unix_us = epoch_unix_ms * 1_000;
+        let anchor = credible.anchor().since(epoch_unix_us);
         Clock {
-            epoch_unix_us: epoch_unix_ms * 1_000,
+            epoch_unix_us,
             offset_us: AtomicI64::new(anchor.offset_us),
             standing_us: AtomicI64::new(anchor.standing_us.unwrap_or(FOLLOWING)),
             credible: Mutex::new(credible),
@@ -50,15 +52,13 @@ impl Clock {
     #[inline]
     pub fn now(&self) -> Now {
         let boot_us = boot_us();
-        let standing_us = match self.standing_us.load(Acquire) {
-            FOLLOWING => None,
-            standing => Some(standing),
-        };
-        let anchor = Anchor { offset_us: self.offset_us.load(Relaxed), standing_us };
-        let pace_us = self.since_epoch(anchor.pace_us(boot_us));
-        // As `Anchor::credible_us` says, without doing the same twice where the clock is followed.
-        let credible_us = anchor.standing_us.map_or(pace_us, |standing_us| self.since_epoch(standing_us));
-        Now { credible_us, pace_us, boot_us: boot_us.max(0) as u64 }
+        let standing_us = self.standing_us.load(Acquire);
+        let pace_us = boot_us + self.offset_us.load(Relaxed);
+        if standing_us != FOLLOWING || (pace_us | boot_us) < 0 {
+            return seldom(boot_us, pace_us, standing_us);
+        }
+        let [pace_us, boot_us] = [pace_us, boot_us].map(|us| us as u64);
+        Now { credible_us: pace_us, pace_us, boot_us }
     }
 
     /// Compares REALTIME with BOOTTIME; called every [`SAMPLE_EVERY`].
@@ -96,15 +96,19 @@ impl Clock {
     fn fold<T>(&self, change: impl FnOnce(&mut Credible, Reading) -> T) -> T {
         let mut credible = self.credible.lock().expect("no holder of this lock panics");
         let result = change(&mut credible, read());
-        let anchor = credible.anchor();
+        let anchor = credible.anchor().since(self.epoch_unix_us);
         self.offset_us.store(anchor.offset_us, Relaxed);
         self.standing_us.store(anchor.standing_us.unwrap_or(FOLLOWING), Release);
         result
     }
+}
 
-    fn since_epoch(&self, unix_us: i64) -> u64 {
-        (unix_us - self.epoch_unix_us).max(0) as u64
-    }
+/// While the clock stands, or before the epoch. Out of the way, so that nobody who follows the clock waits for a choice.
+#[cold]
+fn seldom(boot_us: i64, pace_us: i64, standing_us: i64) -> Now {
+    let credible_us = if standing_us == FOLLOWING { pace_us } else { standing_us };
+    let [credible_us, pace_us, boot_us] = [credible_us, pace_us, boot_us].map(|us| us.max(0) as u64);
+    Now { credible_us, pace_us, boot_us }
 }
 
 /// REALTIME, raw, in microseconds since 1970: for people and for measuring offsets, never for ids.

@@ -10,17 +10,23 @@ use crate::id::{Layout, Millis, Origin, Tick};
 /// Set in the counter by `seal`: above every ceiling, so that each later caller sees "spent".
 const SEALED: u64 = 1 << 63;
 
+/// No millisecond is open. Of none that a clock shows.
+const SHUT: u64 = u64::MAX;
+
 /// One worker's exclusive, eternal right to the ticks from its floor to its ceiling.
 ///
 /// Why relaxed atomics are enough: all read-modify-writes of one word have one order, in which each takes ticks
 /// nobody else takes; and the ceiling is loaded *before* the counter moves and only ever raised, so what a caller
-/// gets lies below a ceiling that was granted. `tests/loom.rs` explores every interleaving.
+/// gets lies below a ceiling that was granted: by its own look, or by that of whoever opened the millisecond the tick is
+/// of. `tests/loom.rs` explores every interleaving.
 #[derive(Debug)]
 pub struct Grant {
     layout: Layout,
     origin: Origin,
     floor: Millis,
     ceiling: AtomicU64,
+    /// The first tick of a millisecond below the ceiling, of which single ticks are taken without a look at the counter.
+    open: AtomicU64,
     counter: Counter,
 }
 
@@ -54,6 +60,13 @@ pub struct Offer<'a> {
     ticks: Ticks,
 }
 
+/// A millisecond of the grant, by its first tick.
+#[derive(Debug)]
+pub struct Open<'a> {
+    grant: &'a Grant,
+    first: u64,
+}
+
 /// The grant is at its ceiling, too near to it for this request, or sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent;
@@ -65,6 +78,7 @@ impl Grant {
             origin,
             floor,
             ceiling: AtomicU64::new(layout.tick(ceiling).0),
+            open: AtomicU64::new(SHUT),
             counter: Counter(AtomicU64::new(layout.tick(floor).0)),
         }
     }
@@ -97,10 +111,18 @@ impl Grant {
         Tick((self.counter.0.load(Relaxed) & !SEALED).min(ceiling))
     }
 
-    /// The millisecond of the next tick, were it given now; past all others once this is sealed.
+    /// The millisecond that was opened last.
     #[inline]
-    pub fn reached(&self) -> Millis {
-        self.layout.millis(Tick(self.counter.0.load(Relaxed)))
+    pub fn opened(&self) -> Open<'_> {
+        Open { grant: self, first: self.open.load(Relaxed) }
+    }
+
+    /// Opens this millisecond, if it is granted.
+    pub fn open(&self, at: Millis) {
+        let first = self.layout.tick(at).0;
+        if self.open.load(Relaxed) != first && first < self.ceiling.load(Relaxed) {
+            self.open.store(first, Relaxed); // all of it: a ceiling is a whole millisecond
+        }
     }
 
     /// Takes `n` ticks, none below `from`. All of them or none: what a race pushes over the ceiling is thrown away.
@@ -162,6 +184,27 @@ impl Offer<'_> {
     }
 }
 
+impl Open<'_> {
+    /// Whether this is the millisecond of a time in microseconds.
+    #[inline]
+    pub fn is_of(&self, us: u64) -> bool {
+        let Millis(at) = self.grant.layout.millis(Tick(self.first));
+        us.wrapping_sub(at.wrapping_mul(1_000)) < 1_000
+    }
+
+    /// Takes the next tick if it is one of this millisecond. If not, there are none left, and it is shut: the tick that
+    /// told so is given to nobody.
+    #[inline]
+    pub fn take(self) -> Option<Tick> {
+        let tick = self.grant.counter.0.fetch_add(1, Relaxed);
+        if tick.wrapping_sub(self.first) < self.grant.layout.ids_per_ms() {
+            return Some(Tick(tick));
+        }
+        self.grant.open.store(SHUT, Relaxed);
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +252,33 @@ mod tests {
         assert_eq!(grant.take(at(150), 1), Err(Spent));
         assert_eq!(grant.seal(), Millis(151), "sealing again changes nothing");
         assert!(grant.is_sealed());
+    }
+
+    #[test]
+    fn an_open_millisecond_gives_each_of_its_ticks_and_no_other() {
+        let grant = grant(100, 102);
+        assert!(!grant.opened().is_of(100_000), "nobody opened one");
+        grant.open(Millis(100));
+        for n in 0..4_096 {
+            assert!(grant.opened().is_of(100_999) && !grant.opened().is_of(101_000) && !grant.opened().is_of(99_999));
+            assert_eq!(grant.opened().take(), Some(Tick(at(100).0 + n)));
+        }
+        assert_eq!(grant.opened().take(), None);
+        assert!(!grant.opened().is_of(100_999), "shut again");
+        assert_eq!(grant.take(at(101), 4_095).unwrap().from, Tick(at(101).0 + 1), "what told so is gone");
+        grant.open(Millis(102));
+        assert!(!grant.opened().is_of(102_000), "not granted");
+        grant.open(Millis(101));
+        grant.seal();
+        assert_eq!(grant.opened().take(), None);
+    }
+
+    #[test]
+    fn a_millisecond_that_the_counter_has_not_reached_gives_nothing() {
+        let grant = grant(100, 200);
+        grant.open(Millis(150));
+        assert_eq!(grant.opened().take(), None);
+        assert_eq!(grant.seal(), Millis(101));
     }
 
     #[test]
