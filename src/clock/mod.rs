@@ -23,7 +23,7 @@ pub const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 /// `standing_us` in the atomic: the wall clock is followed.
 const FOLLOWING: i64 = i64::MIN;
 
-/// The process's clock. Readers on the hot path do one BOOTTIME read and two relaxed loads.
+/// The process's clock. Readers on the hot path do one BOOTTIME read and two loads.
 #[derive(Debug)]
 pub struct Clock {
     epoch_unix_us: i64,
@@ -161,4 +161,28 @@ fn clock_us(id: libc::clockid_t) -> i64 {
     let result = unsafe { libc::clock_gettime(id, &mut time) };
     assert_eq!(result, 0, "clock_gettime({id})");
     time.tv_sec * 1_000_000 + i64::from(time.tv_nsec as u32 / 1_000) // less than a second's, and quicker to divide
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_seldom_is_told_as_what_is_common() {
+        let now = |credible_us, pace_us, boot_us| Now { credible_us, pace_us, boot_us };
+        assert_eq!(seldom(3_000, 9_000, 5_000), now(5_000, 9_000, 3_000), "the clock stands");
+        assert_eq!(seldom(3_000, -9_000, FOLLOWING), now(0, 0, 3_000), "before the epoch");
+        assert_eq!(seldom(-3_000, 9_000, FOLLOWING), now(9_000, 9_000, 0));
+    }
+
+    #[test]
+    fn time_counts_from_the_epoch_and_never_below_it() {
+        let hour_ms = 3_600_000;
+        let since = |epoch_unix_ms| Clock::start(epoch_unix_ms).now();
+        let Now { credible_us, pace_us, boot_us } = since(real_us() / 1_000 - hour_ms);
+        assert_eq!(credible_us, pace_us);
+        assert!((3_600_000_000..3_700_000_000).contains(&credible_us) && boot_us > 0, "{credible_us} {boot_us}");
+        let before = since(real_us() / 1_000 + hour_ms);
+        assert_eq!((before.credible_us, before.pace_us), (0, 0));
+    }
 }

@@ -10,8 +10,8 @@ use crate::id::{Layout, Millis, Origin, Tick};
 /// Set in the counter by `seal`: above every ceiling, so that each later caller sees "spent".
 const SEALED: u64 = 1 << 63;
 
-/// No millisecond is open. Of none that a clock shows.
-const SHUT: u64 = u64::MAX;
+/// No millisecond is open: one that no clock shows and no counter reaches.
+const SHUT: u64 = 1 << 62;
 
 /// One worker's exclusive, eternal right to the ticks from its floor to its ceiling.
 ///
@@ -111,7 +111,7 @@ impl Grant {
         Tick((self.counter.0.load(Relaxed) & !SEALED).min(ceiling))
     }
 
-    /// The millisecond that was opened last.
+    /// The millisecond that was opened last, or one that never comes if that has been shut.
     #[inline]
     pub fn opened(&self) -> Open<'_> {
         Open { grant: self, first: self.open.load(Relaxed) }
@@ -149,7 +149,7 @@ impl Grant {
     }
 
     /// Ends the grant for good and tells its exact high-water mark: no caller, before or after, gets a tick at or above
-    /// it. In whole milliseconds, rounded up, so the next holder may start there.
+    /// it. In whole milliseconds, rounded up, so the next holder may start there. Sealing again tells no lower one.
     pub(crate) fn seal(&self) -> Millis {
         let counter = self.counter.0.fetch_or(SEALED, Relaxed) & !SEALED;
         let ceiling = self.ceiling.load(Relaxed);
@@ -192,8 +192,8 @@ impl Open<'_> {
         us.wrapping_sub(at.wrapping_mul(1_000)) < 1_000
     }
 
-    /// Takes the next tick if it is one of this millisecond. If not, there are none left, and it is shut: the tick that
-    /// told so is given to nobody.
+    /// Takes the next tick if it is one of this millisecond. If not (they are used up, the grant is sealed, or the counter is
+    /// not there yet), it is shut, and the tick that told so is given to nobody.
     #[inline]
     pub fn take(self) -> Option<Tick> {
         let tick = self.grant.counter.0.fetch_add(1, Relaxed);
