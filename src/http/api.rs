@@ -49,15 +49,21 @@ pub struct Parts {
     pub limits: Limits,
 }
 
+/// Room for more headers than this is not kept for a connection's next request.
+const MOST_KEPT: usize = 64;
+
+const NO_STORE: &str = "no-store";
+
 /// The public port's calls.
 pub struct Api {
     parts: Parts,
     /// Made when somebody asks for it: it took a third of all instructions of a start.
     openapi: OnceLock<Bytes>,
     index: Bytes,
-    /// The headers of one id, as JSON and as text: to copy them costs less than to make them.
-    one_as_json: HeaderMap,
-    one_as_text: HeaderMap,
+    /// What the headers of one id say: to copy it costs less than to make it.
+    json: HeaderValue,
+    text: HeaderValue,
+    no_store: HeaderValue,
 }
 
 impl std::fmt::Debug for Api {
@@ -69,9 +75,9 @@ impl std::fmt::Debug for Api {
 impl Api {
     pub fn new(parts: Parts) -> Api {
         let index = index(route::PUBLIC);
-        let [one_as_json, one_as_text] = [Representation::Json, Representation::Text]
-            .map(|way| fresh(way.media_type(), Body::empty()).response.headers().clone());
-        Api { parts, openapi: OnceLock::new(), index, one_as_json, one_as_text }
+        let [json, text, no_store] = [Representation::Json.media_type(), Representation::Text.media_type(), NO_STORE]
+            .map(HeaderValue::from_static);
+        Api { parts, openapi: OnceLock::new(), index, json, text, no_store }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -105,7 +111,7 @@ impl Api {
 
     /// The answer to the commonest request, if nothing stands in its way: one id, which is there now. What is less plain
     /// gets its answer from [`Api::answer`].
-    pub(super) fn at_once(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+    pub(super) fn at_once(&self, request: &mut Request<Incoming>) -> Option<Response<Body>> {
         let asks = request.method() == Method::GET
             && request.uri().path_and_query().is_some_and(|path| path == route::ONE.path)
             && request.body().is_end_stream();
@@ -114,10 +120,17 @@ impl Api {
         }
         let representation = choose(request.headers(), route::ONE.offered)?;
         let mut response = Response::new(one(self.parts.desk.draw_now()?, representation));
-        *response.headers_mut() = match representation {
-            Representation::Text => self.one_as_text.clone(),
-            _ => self.one_as_json.clone(),
-        };
+        // hyper reads the next request's headers into the map of this answer's: with the same one all the time, nothing is
+        // allocated.
+        let mut headers = std::mem::take(request.headers_mut());
+        headers.clear();
+        if headers.capacity() > MOST_KEPT {
+            headers = HeaderMap::new();
+        }
+        let media_type = if representation == Representation::Text { &self.text } else { &self.json };
+        headers.insert(CONTENT_TYPE, media_type.clone());
+        headers.insert(CACHE_CONTROL, self.no_store.clone());
+        *response.headers_mut() = headers;
         self.parts.metrics.answered(Route::Id, &Method::GET, StatusCode::OK, None);
         Some(response)
     }
@@ -293,7 +306,7 @@ fn one(id: u64, representation: Representation) -> Body {
 fn fresh(media_type: &'static str, body: Body) -> Answer {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
     Answer { response, code: None }
 }
 

@@ -17,6 +17,9 @@ pub enum Representation {
 }
 
 impl Representation {
+    /// How many there are.
+    const ALL: usize = 4;
+
     pub const fn media_type(self) -> &'static str {
         match self {
             Representation::Json => "application/json",
@@ -34,26 +37,22 @@ impl Representation {
 
 /// The one of `offered` (best first) the client likes best; `None` if it takes none of them. No `Accept` takes all.
 pub fn choose(headers: &HeaderMap, offered: &[Representation]) -> Option<Representation> {
-    if !headers.contains_key(ACCEPT) {
-        return offered.first().copied();
-    }
-    let mut wanted = Vec::new();
+    // How much each is liked: as the most specific range that matches it says.
+    let mut liked = [None; Representation::ALL];
+    let mut takes_all = true;
     for value in headers.get_all(ACCEPT) {
-        let text = value.to_str().ok()?;
-        wanted.extend(text.split(',').filter_map(Wanted::parse));
+        for wanted in value.to_str().ok()?.split(',').filter_map(Wanted::parse) {
+            takes_all = false;
+            for (liked, representation) in liked.iter_mut().zip(offered) {
+                *liked = (*liked).max(wanted.specificity(representation.essence()).zip(Some(wanted.q)));
+            }
+        }
     }
-    if wanted.is_empty() {
+    if takes_all {
         return offered.first().copied();
     }
     let mut best: Option<(Representation, u16)> = None;
-    for &representation in offered {
-        // The most specific range that matches says how much this representation is liked.
-        let liked = wanted
-            .iter()
-            .filter_map(|wanted| {
-                wanted.specificity(representation.essence()).map(|specificity| (specificity, wanted.q))
-            })
-            .max();
+    for (&representation, liked) in offered.iter().zip(liked) {
         if let Some((_, q)) = liked
             && q > 0
             && best.is_none_or(|(_, best)| q > best)

@@ -47,7 +47,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     type Error = Infallible;
     type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Answering {
+    fn call(&self, mut request: Request<Incoming>) -> Answering {
         let size = head_bytes(request.method(), request.uri(), request.headers());
         if size > self.header_bytes {
             let limit = self.header_bytes;
@@ -58,7 +58,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         }
         if !self.turned_away
             && let Site::Public(api) = &self.site
-            && let Some(response) = api.at_once(&request)
+            && let Some(response) = api.at_once(&mut request)
         {
             self.pulse.answered();
             return Answering::Now(Some(response));

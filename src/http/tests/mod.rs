@@ -1,6 +1,7 @@
 //! The real server on a loopback port, asked by real clients, well-behaved and not.
 
 mod abuse;
+mod allocations;
 mod calls;
 mod contract;
 mod lifetime;
