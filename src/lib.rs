@@ -11,11 +11,11 @@ pub const VERSION: &str =
 pub mod atomic;
 pub mod cli;
 pub mod fetch;
-pub mod heap;
 pub mod histogram;
 pub mod id;
 pub mod load;
 pub mod manifest;
+pub mod memory;
 pub mod metrics;
 pub mod outcomes;
 pub mod shutdown;

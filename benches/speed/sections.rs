@@ -232,7 +232,8 @@ fn holds(effort: Effort, ensemble: &Ensemble) -> Table {
         wrk::run(node, ID, 64, 1, effort.time);
     };
     let crowd = effort.connections.min(1_000);
-    row("idle, for ten seconds", held(node, || rest(10)));
+    rest(3);
+    row("idle, from three seconds after the start", held(node, || rest(10)));
     row("lists, a stream and 64 connections, one after the other", held(node, few));
     let many = || {
         wrk::run(node, ID, crowd, 1, effort.time);

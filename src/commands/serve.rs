@@ -9,7 +9,6 @@ use crate::desk::Desk;
 use crate::grpc::{self, Grpc};
 use crate::health::verdict::Criterion;
 use crate::health::{self, Health, report};
-use crate::heap::{self, Crowd};
 use crate::http::{self, Api, Judge, Ops, Parts};
 use crate::issuer::Issuer;
 use crate::lease::grant::Grant;
@@ -18,6 +17,7 @@ use crate::lease::survey;
 use crate::lease::znode::{self, Class, NodeId, Registration};
 use crate::load::Load;
 use crate::manifest::nearest;
+use crate::memory::{self, Crowd, Start};
 use crate::metrics;
 use crate::outcomes::Outcomes;
 use crate::peers::{Names, Peers, Probing, Target, Thresholds};
@@ -429,21 +429,23 @@ async fn show_the_way_out(mut lease: Watched, mut stopping: watch::Receiver<bool
 async fn tick(health: Arc<Health>, http: Arc<http::Metrics>, survey_again: Arc<Notify>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // To have started leaves as much behind as a crowd: the manifest, the command line.
-    let (mut started, mut crowd) = (false, Crowd::default());
+    let (mut start, mut crowd) = (Start::default(), Crowd::default());
     loop {
         let second = tokio::select! {
             _ = every.tick() => true,
             () = health.changed() => false,
         };
         health.tick();
-        if second {
-            survey_again.notify_one();
+        if !second {
+            continue;
         }
-        let settled = second && !started && health.ready().is_ok();
-        started |= settled;
-        if settled || (second && crowd.has_gone(http.open())) {
-            heap::give_back();
+        survey_again.notify_one();
+        let (started, gone) = (start.is_over(health.ready().is_ok()), crowd.has_gone(http.open()));
+        if started {
+            memory::give_back_program();
+        }
+        if started || gone {
+            memory::give_back_heap();
         }
     }
 }
