@@ -2,6 +2,7 @@
 
 Of Route 53 it keeps no CIDR collections and no CIDR or geoproximity records, forgets the children of a check that changes,
 and takes an alias that leads nowhere (Route 53 refuses it, and so the order in which records are made would go untested).
+Two changes of a zone at once each write its list of records without what the other one did; Route 53 makes one at a time.
 Elsewhere it answers less than it was told, and a second plan would find that: see `forgotten`.
 """
 import functools
@@ -89,6 +90,15 @@ def remember_routing(original):
         self.cidr_routing_config = kwargs.get("CidrRoutingConfig")
         self.geo_proximity_location = kwargs.get("GeoProximityLocation")
     return init
+
+
+def one_at_a_time(original):
+    lock = threading.Lock()
+
+    def change(self, zone_id, changes):
+        with lock:
+            return original(self, zone_id, changes)
+    return change
 
 
 def refuse_what_leads_nowhere(original):
@@ -208,7 +218,7 @@ def serve():
         urls.url_paths[r"{0}/(?P<api_version>[\d_-]+)/" + path + "$"] = Route53.dispatch
     models.RecordSet.__init__ = remember_routing(models.RecordSet.__init__)
     backend = models.Route53Backend
-    backend.change_resource_record_sets = refuse_what_leads_nowhere(backend.change_resource_record_sets)
+    backend.change_resource_record_sets = one_at_a_time(refuse_what_leads_nowhere(backend.change_resource_record_sets))
     backend.create_query_logging_config = log_group_as_aws_takes_it(backend.create_query_logging_config)
 
     server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
