@@ -65,9 +65,9 @@ pub fn give_back_program() {
     // A kernel that does not tell what is in memory is given nothing.
     let Ok(smaps) = std::fs::read_to_string("/proc/self/smaps") else { return };
     for Range { start, end } in unchanged(&smaps, &segments()) {
-        // SAFETY: these pages are read-only and as their file has them, so whoever reads them next reads the same; and they are
-        // of objects that are loaded and that nobody here unloads, so nothing else has come to lie there. A refusal leaves them
-        // where they are.
+        // SAFETY: these pages are read-only and were as their file has them a moment ago, so whoever reads them next reads the
+        // same (but for a debugger that set its breakpoint just now); and they are of objects that are loaded and that nobody
+        // here unloads, so nothing else has come to lie there. A refusal leaves them where they are.
         unsafe {
             libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED);
         }
@@ -111,6 +111,8 @@ fn unchanged(smaps: &str, segments: &[Range<usize>]) -> Vec<Range<usize>> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             ["Anonymous:", amount, "kB"] => none_in_memory = amount == "0",
+            // Text that was laid on huge pages: a copy, which is counted by itself.
+            ["Private_Hugetlb:", amount, "kB"] if amount != "0" => none_in_memory = false,
             ["Swap:", "0", "kB"] if none_in_memory => found.extend(mapping.take()),
             [first, ..] if first.ends_with(':') => {}
             [range, access, _offset, _device, _inode, ref path @ ..] => {
@@ -174,11 +176,13 @@ mod tests {
             mapping("5000-6000 rw-p 00006000 fe:00 24 /usr/bin/data", 0, 0),
             mapping("6000-7000 r--p 00000000 00:00 0", 0, 0),
             mapping("7000-8000 r-xp 00000000 00:00 0 [vdso]", 0, 0),
+            mapping("b000-c000 r-xp 00000000 00:0f 27 /anon_hugepage", 0, 0)
+                .replace("Swap", "Private_Hugetlb: 4 kB\nSwap"),
             "8000-9000 r-xp 00000000 fe:00 24 /of/a/kernel/that/does/not/tell\nVmFlags: rd ex\n".to_owned(),
             mapping("9000-a000 r-xp 00000000 fe:00 25 /usr/lib/libc.so.6", 0, 0),
             mapping("a000-b000 r--p 00000000 fe:00 26 /of a file that somebody reads", 0, 0),
         ];
-        let segments = [0x1000..0x2000, 0x2000..0x2abc, 0x3000..0x6000, 0x6000..0x9000, 0x9040..0x9abc];
+        let segments = [0x1000..0x2000, 0x2000..0x2abc, 0x3000..0x6000, 0x6000..0x9000, 0x9040..0x9abc, 0xb000..0xc000];
         assert_eq!(unchanged(&smaps.concat(), &segments), [0x1000..0x2000, 0x2000..0x3000, 0x9000..0xa000]);
     }
 

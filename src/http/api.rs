@@ -120,12 +120,12 @@ impl Api {
         }
         let representation = choose(request.headers(), route::ONE.offered)?;
         let mut response = Response::new(one(self.parts.desk.draw_now()?, representation));
-        // hyper reads the next request's headers into the map of this answer's: with the same one all the time, nothing is
-        // allocated.
+        // On HTTP/1 hyper reads the next request's headers into the map of this answer's: with the same one all the time,
+        // nothing is allocated.
         let mut headers = std::mem::take(request.headers_mut());
-        headers.clear();
-        if headers.capacity() > MOST_KEPT {
-            headers = HeaderMap::new();
+        match headers.len().max(headers.capacity()) {
+            ..=MOST_KEPT => headers.clear(),
+            _ => headers = HeaderMap::new(),
         }
         let media_type = if representation == Representation::Text { &self.text } else { &self.json };
         headers.insert(CONTENT_TYPE, media_type.clone());
