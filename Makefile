@@ -83,6 +83,7 @@ image: ## the container image from a static binary, and it serves ids (podman, b
 	cargo test --test image
 
 bench: ## start, readiness, memory and large requests, measured into docs/results
+	scripts/install-zookeeper
 	cargo bench --bench start
 
 speed: ## a node beside nginx, bare hyper, ferroid and the format: single ids, lists, gRPC; measured into docs/results
@@ -94,9 +95,11 @@ speed-smoke: ## the same for a moment each, unoptimised: it must run, and judges
 	cargo test --bench generator
 
 availability: ## what outages, kills, rolls, clocks and a full disk cost, measured into docs/results
+	scripts/install-zookeeper
 	cargo bench --bench availability
 
 failover: ## regions crash, hang and vanish under the regional client; what an id costs; measured into docs/results
+	scripts/install-zookeeper
 	cargo bench --bench client
 
 install: ## install what the tests need (apt)
