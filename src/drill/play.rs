@@ -106,6 +106,7 @@ impl Player<'_> {
         for step in &act.steps {
             match step {
                 Step::Pause(pause) => sleep(*pause).await,
+                Step::Age(age) => sleep(age.saturating_sub(Duration::from_secs_f64(self.log.now_s()))).await,
                 Step::Break { region, blow } => {
                     if broke_s.is_none() {
                         self.watch_closely(&down);

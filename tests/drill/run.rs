@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Far beyond what a short one takes. A long one takes as long as it takes.
 const LONGEST: Duration = Duration::from_secs(4 * 3_600);
-/// What a drill said on its way, in an error.
-const LAST_LINES: usize = 60;
+/// What a drill said on its way, in an error: two acts with all they bring.
+const LAST_LINES: usize = 150;
 
 /// One drill that was played.
 pub struct Performance {
