@@ -4,7 +4,7 @@
 //! restarts it at one with a compare-and-swap, so recording costs a load and an add, and a reader skips what is stale.
 //! Time comes in as an argument; this file reads no clock.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What became of one id request. Requests that were wrong (4xx but 429) are nobody's outcome and are not recorded.
@@ -89,6 +89,8 @@ struct Slot {
 pub struct Outcomes {
     /// `WINDOWS` times `BUCKETS`.
     times: Box<[Stamped]>,
+    /// The period in which each window last got anything: one that is empty is not read, as an idle node's are.
+    filled: [AtomicU32; WINDOWS],
     slots: [Slot; SLOTS],
 }
 
@@ -96,6 +98,7 @@ impl Default for Outcomes {
     fn default() -> Outcomes {
         Outcomes {
             times: (0..WINDOWS * BUCKETS).map(|_| Stamped::default()).collect(),
+            filled: Default::default(),
             slots: std::array::from_fn(|_| Slot::default()),
         }
     }
@@ -112,8 +115,12 @@ impl Outcomes {
             Outcome::Served(took) => {
                 slot.served.add(second);
                 let window = period(boot_us, WINDOW_US);
+                let place = window as usize % WINDOWS;
+                if self.filled[place].load(Relaxed) != window {
+                    self.filled[place].store(window, Relaxed);
+                }
                 let bucket = bucket(took.as_micros().min(u128::from(u64::MAX)) as u64);
-                self.times[window as usize % WINDOWS * BUCKETS + bucket].add(window);
+                self.times[place * BUCKETS + bucket].add(window);
             }
         }
     }
@@ -124,7 +131,8 @@ impl Outcomes {
         let last = period(boot_us, WINDOW_US);
         let wanted = |window: u32| window != 0 && window <= last && last - window < WINDOWS as u32;
         let mut counts = [0u64; BUCKETS];
-        for window in self.times.chunks_exact(BUCKETS) {
+        let windows = self.times.chunks_exact(BUCKETS).zip(&self.filled);
+        for (window, _) in windows.filter(|(_, filled)| wanted(filled.load(Relaxed))) {
             for (count, stamped) in counts.iter_mut().zip(window) {
                 *count += stamped.get(wanted);
             }
@@ -216,6 +224,10 @@ mod tests {
         // The ring comes round: what was there does not come back.
         outcomes.record(start + 60 * SECOND, served(3));
         assert!(outcomes.p99(start + 60 * SECOND).unwrap() < Duration::from_millis(4));
+        // A window that got nothing for minutes hides none of those that did.
+        outcomes.record(start + 200 * SECOND, served(9));
+        outcomes.record(start + 215 * SECOND, served(9));
+        assert!((9..=10).contains(&outcomes.p99(start + 220 * SECOND).unwrap().as_millis()));
     }
 
     #[test]

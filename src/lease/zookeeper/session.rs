@@ -153,23 +153,22 @@ impl Session {
         Ok(view)
     }
 
-    /// Owners are counted, not read: there is nothing else below a slot.
+    /// Owners are counted, not read: there is nothing else below a slot. Two requests, as every node asks this each second.
     pub async fn survey(&self) -> Result<Survey, Failure> {
         let paths = &self.shared.paths;
         let client = self.client()?;
         let (admission_path, slots_path, drain_path) = (paths.admission(), paths.slots(), paths.drain());
-        let admission = client.get_data(&admission_path);
-        let drain = client.get_data(&drain_path);
-        let slots = client.check_stat(&slots_path);
         let below = client.count_descendants_number(&slots_path);
-        let (raw, stat) = self.answer(admission).await?;
-        let drain = match self.present(drain).await? {
+        let wanted = vec![admission_path.clone(), slots_path.clone(), drain_path.clone()];
+        let mut read = self.read_all(&client, wanted).await?.into_iter();
+        let below = self.answer(below).await?;
+        let (raw, stat) = one_of(&mut read)?.ok_or(Failure::Refused(Refusal::NoNode))?;
+        let value = decode(&admission_path, "admission", &raw)?;
+        let slots = one_of(&mut read)?.map_or(0, |(_, stat)| stat.num_children.max(0) as usize);
+        let drain = match one_of(&mut read)? {
             Some((bytes, _)) => Some(decode(&drain_path, "drain", &bytes)?),
             None => None,
         };
-        let slots = self.answer(slots).await?.map_or(0, |stat| stat.num_children.max(0) as usize);
-        let below = self.answer(below).await?;
-        let value = decode(&admission_path, "admission", &raw)?;
         Ok(Survey {
             admission: AdmissionRead { version: Version(stat.version), value, raw },
             live: below.saturating_sub(slots).try_into().unwrap_or(u16::MAX),
