@@ -1,10 +1,12 @@
 //! Who is measured: Meridian, and what it is held against, each a process of its own on loopback.
 
 use crate::process::{Process, installed};
-use crate::support::program::meridian;
+use crate::support::program::{Program, meridian};
 use crate::support::web::{await_ok, get};
 use crate::support::{DEADLINE, Ensemble, block_for};
 use meridian::clock;
+use meridian::fetch::REGION_HEALTH_PATH;
+use meridian::topology::{Region, Topology};
 use serde_json::Value;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -28,13 +30,46 @@ pub struct Place {
     hosts: String,
     manifest: String,
     present: bool,
+    peers: Vec<String>,
+}
+
+/// A node in each of the other regions. Alone, a node looks for them in vain, and whether to surge for them.
+pub struct Neighbours {
+    peers: Vec<String>,
+    _nodes: Vec<Program>,
+    _folder: TempDir,
+}
+
+impl Neighbours {
+    /// Starts them, each with files of its own, and waits until all are well.
+    pub fn start() -> Neighbours {
+        let folder = TempDir::new().expect("a folder");
+        let topology = Topology::parse(MANIFEST, &std::fs::read(MANIFEST).expect("the manifest of the repository"));
+        let topology = topology.unwrap_or_else(|problems| panic!("{problems}"));
+        let others = topology.regions.iter().filter(|region| region.name != REGION);
+        let (mut peers, mut nodes) = (Vec::new(), Vec::new());
+        for Region { name, .. } in others {
+            let coordination = format!("file:{}", folder.path().join(name).display());
+            let place = ["--manifest", MANIFEST, "--region", name, "--coordination", &coordination, "--init"];
+            let ports = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+            // What the machine's clock and load are like is not what is measured.
+            let off = ["--health-off", "ntp_synchronized,clock_drift_ms,response_time_ms"];
+            let mut node = Program::start(meridian(&[&["serve", "--json"], &place[..], &ports, &off].concat()));
+            let line: Value = serde_json::from_str(&node.line()).expect("JSON");
+            let http = line["http"].as_str().expect("an address");
+            await_ok(http, REGION_HEALTH_PATH);
+            peers.push(format!("{name}={http}"));
+            nodes.push(node);
+        }
+        Neighbours { peers, _nodes: nodes, _folder: folder }
+    }
 }
 
 impl Place {
     /// By the manifest of the repository.
     pub fn on(ensemble: &Ensemble) -> Place {
         let manifest = std::fs::read_to_string(MANIFEST).expect("the manifest of the repository");
-        Place { hosts: ensemble.connect_string(), manifest, present: true }
+        Place { hosts: ensemble.connect_string(), manifest, present: true, peers: Vec::new() }
     }
 
     /// Whether it is waited for until ids are of this moment; where no time counts they need not be.
@@ -46,6 +81,12 @@ impl Place {
     /// In another tree of the same ensemble.
     pub fn under(mut self, chroot: &str) -> Place {
         self.hosts.push_str(chroot);
+        self
+    }
+
+    /// In sight of these.
+    pub fn among(mut self, neighbours: &Neighbours) -> Place {
+        self.peers.clone_from(&neighbours.peers);
         self
     }
 
@@ -65,7 +106,8 @@ pub fn node(place: &Place) -> Subject {
     let manifest = manifest.to_str().expect("text");
     let where_to = ["--manifest", manifest, "--region", REGION, "--zookeeper", &place.hosts];
     let ports = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--init"];
-    let mut process = Process::start(&meridian(&[&["serve", "--json"], &where_to[..], &ports].concat()));
+    let peers: Vec<&str> = place.peers.iter().flat_map(|peer| ["--peer", peer]).collect();
+    let mut process = Process::start(&meridian(&[&["serve", "--json"], &where_to[..], &ports, &peers].concat()));
     let line: Value = serde_json::from_str(&process.program.line()).expect("JSON");
     let http = line["http"].as_str().expect("an address").to_owned();
     let address = http.trim_start_matches("http://").parse().expect("an address");
