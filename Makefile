@@ -86,7 +86,7 @@ bench: ## start, readiness, memory and large requests, measured into docs/result
 	scripts/install-zookeeper
 	cargo bench --bench start
 
-speed: ## a node beside nginx, bare hyper, ferroid and the format: single ids, lists, gRPC; measured into docs/results
+speed: ## half an hour: a node beside nginx, bare hyper, ferroid and the format, all sections of docs/results/speed.md
 	scripts/install-bench
 	cargo bench --bench speed
 

@@ -1,7 +1,7 @@
 //! What became of the id requests of the last minute: how long they took and how many failed. Health judges by it.
 //!
 //! Lock-free and never cleared: each counter is one word `period << 32 | count`. Who finds a counter of another period
-//! restarts it at one with a compare-and-swap, so recording costs a load and an add, and a reader skips what is stale.
+//! restarts it at one with a compare-and-swap, so recording costs a few loads and two adds, and a reader skips what is stale.
 //! Time comes in as an argument; this file reads no clock.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};

@@ -223,11 +223,18 @@ fn holds(effort: Effort, ensemble: &Ensemble) -> Table {
     let own = own_of(&Place::on(ensemble).among(&neighbours));
     let node = &own.node;
     let mut table = Table::new(&["a node", "resident", "of a core"]);
-    let mut row = |what: &str, (used, resident_mb): (f64, f64)| {
-        table.row([what.to_owned(), format!("{} MB", number(resident_mb)), percent(used)]);
-    };
     // Not waiting for anything: this is what is measured.
     let rest = |most: u64| std::thread::sleep(effort.long.min(Duration::from_secs(most)));
+    let mut row = |what: &str, work: &dyn Fn()| {
+        let runs: Vec<(f64, f64)> = (1..=effort.rounds)
+            .map(|round| {
+                say(&format!("  {what}, {round} of {}", effort.rounds));
+                held(node, work)
+            })
+            .collect();
+        let of = |value: fn(&(f64, f64)) -> f64| median(&runs, value);
+        table.row([what.to_owned(), format!("{} MB", number(of(|held| held.1))), percent(of(|held| held.0))]);
+    };
     let few = || {
         rate::lists(node, 4_096, effort.time);
         grpc::ids(node, STREAM, 1_000_000, effort.time);
@@ -235,14 +242,14 @@ fn holds(effort: Effort, ensemble: &Ensemble) -> Table {
     };
     let crowd = effort.connections.min(1_000);
     rest(3);
-    row("idle, from three seconds after the start", held(node, || rest(10)));
-    row("lists, a stream and 64 connections, one after the other", held(node, few));
+    row("idle, from three seconds after the start", &|| rest(10));
+    row("lists, a stream and 64 connections, one after the other", &few);
     let many = || {
         wrk::run(node, ID, crowd, 1, effort.time);
     };
-    row(&format!("{crowd} connections"), held(node, many));
-    rest(3);
-    row("idle again, three seconds after them", held(node, || rest(10)));
+    row(&format!("{crowd} connections"), &many);
+    rest(60); // memory is given back once a minute at most, and was after the first round
+    row("idle again, a minute after them", &|| rest(10));
     table
 }
 

@@ -33,7 +33,8 @@ pub struct Place {
     peers: Vec<String>,
 }
 
-/// A node in each of the other regions. Alone, a node looks for them in vain, and whether to surge for them.
+/// A node in each of the other regions. Alone, a node looks for their names in vain, and sees each second to whether it has to
+/// surge for them.
 pub struct Neighbours {
     peers: Vec<String>,
     _nodes: Vec<Program>,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const JARS: &str = "/usr/share/java";
-const REMEDY: &str = "install it: apt-get install zookeeper default-jre-headless libservlet-api-java libslf4j-java";
+const REMEDY: &str = "install it: scripts/install-zookeeper";
 
 /// How often other ports are tried when a server does not come up.
 const STARTS: usize = 3;

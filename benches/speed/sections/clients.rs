@@ -36,7 +36,16 @@ fn clients(effort: Effort, ensemble: &Ensemble) -> Table {
     subjects::need("wrk");
     let past = effort.connections * 6 / 5;
     allow_open_files((past + BESIDES) as u64);
-    let mut table = Table::new(&["connections", "requests/s", "p50", "p99", "errors", "refused (503)", "resident"]);
+    let mut table = Table::new(&[
+        "connections",
+        "requests/s",
+        "CPU a request",
+        "p50",
+        "p99",
+        "errors",
+        "refused (503)",
+        "resident",
+    ]);
     let mut steps = Vec::new();
     let ladder: Vec<usize> = LADDER.into_iter().filter(|connections| *connections <= effort.connections).collect();
     {
@@ -77,6 +86,7 @@ fn row(table: &mut Table, connections: String, runs: &[Run]) {
     table.row([
         connections,
         number(median(runs, |run| run.told.per_second)),
+        format!("{} us", number(median(runs, |run| run.told.cpu_us))),
         format!("{} ms", number(median(runs, |run| run.told.p50_ms))),
         format!("{} ms", number(median(runs, |run| run.told.p99_ms))),
         number(runs.iter().map(|run| (run.told.errors - run.told.refused) as f64).sum()),
